@@ -1,0 +1,178 @@
+export interface EventBusErrorOptions extends ErrorOptions {
+  /** Whether doing the same again may succeed. */
+  readonly retryable?: boolean;
+}
+
+/**
+ * The root of all errors of this library. `code` is stable; `retryable` says whether doing the same again may help.
+ * Texts name topics, groups, handlers and options, never payloads, credentials or URLs.
+ *
+ * @publicApi
+ */
+export class EventBusError extends Error {
+  readonly code: string;
+  readonly retryable: boolean;
+
+  constructor(code: string, message: string, options: EventBusErrorOptions = {}) {
+    super(message, options);
+    this.name = new.target.name;
+    this.code = code;
+    this.retryable = options.retryable ?? false;
+  }
+}
+
+/** The bus or its transport is closed (or closing); nothing was sent. */
+export class BusClosedError extends EventBusError {
+  constructor(what: string) {
+    super('BUS_CLOSED', `Cannot ${what}: the event bus is closed.`);
+  }
+}
+
+/** No group is bound for the topic. Nothing was stored anywhere; concerns this publish only. */
+export class UnroutableError extends EventBusError {
+  constructor(exchange: string, topic: string) {
+    super(
+      'UNROUTABLE',
+      `No group is bound to exchange "${exchange}" for topic "${topic}". Deploy the subscriber first, or publish with { unroutable: 'warn' }.`,
+    );
+  }
+}
+
+/** The bus or the broker refused the message; it is stored nowhere. `code` says who and why. */
+export class PublishRejectedError extends EventBusError {
+  constructor(message: string, options?: EventBusErrorOptions, code = 'PUBLISH_REJECTED') {
+    super(code, message, { retryable: true, ...options });
+  }
+}
+
+/** No confirmation in time. If `sent`, the outcome is unknown: publish again with the same id. */
+export class PublishTimeoutError extends EventBusError {
+  /** Whether the bytes had been handed to the broker. */
+  readonly sent: boolean;
+
+  constructor(topic: string, timeoutMs: number, sent: boolean) {
+    super(
+      'PUBLISH_TIMEOUT',
+      sent
+        ? `The broker has not confirmed "${topic}" within ${timeoutMs} ms: the outcome is unknown. Publish again with the same id; idempotent consumers handle it once.`
+        : `"${topic}" could not be sent within ${timeoutMs} ms because the broker was not ready; it is stored nowhere.`,
+      { retryable: true },
+    );
+    this.sent = sent;
+  }
+}
+
+/** The broker has blocked publishers (memory or disk alarm) for as long as the publish could wait. */
+export class BrokerBlockedError extends EventBusError {
+  constructor(topic: string, timeoutMs: number) {
+    super(
+      'BROKER_BLOCKED',
+      `"${topic}" could not be sent within ${timeoutMs} ms: the broker blocks publishers (memory or disk alarm).`,
+      { retryable: true },
+    );
+  }
+}
+
+/** Body or headers are larger than allowed; refused before a byte was sent. */
+export class MessageTooLargeError extends EventBusError {
+  constructor(what: string, bytes: number, limit: number) {
+    super(
+      'MESSAGE_TOO_LARGE',
+      `${what}: ${bytes} bytes, the limit is ${limit}. Store large data elsewhere and publish a reference.`,
+    );
+  }
+}
+
+/** A body that its serializer cannot read. Never retried. */
+export class DecodeError extends EventBusError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('UNDECODABLE', message, options);
+  }
+}
+
+/** A payload that its schema refuses, or that cannot be serialized. Never retried. */
+export class ValidationError extends EventBusError {
+  /** Where and why, without values. */
+  readonly issues: readonly string[];
+
+  constructor(message: string, issues: readonly string[] = [], options?: ErrorOptions, code = 'VALIDATION') {
+    super(code, message, options);
+    this.issues = issues;
+  }
+}
+
+/** Options, patterns or declarations that cannot work. Says all problems at once, and what to do. */
+export class ConfigurationError extends EventBusError {
+  readonly problems: readonly string[];
+
+  constructor(problem: string | readonly string[], options?: ErrorOptions) {
+    const problems = typeof problem === 'string' ? [problem] : problem;
+    super(
+      'CONFIGURATION',
+      problems.length === 1
+        ? String(problems[0])
+        : `${problems.length} problems:\n${problems.map((p) => `  - ${p}`).join('\n')}`,
+      options,
+    );
+    this.problems = problems;
+  }
+}
+
+/** A queue or exchange exists with other arguments than declared here. Only what uses it is affected. */
+export class TopologyConflictError extends EventBusError {
+  readonly entity: string;
+
+  constructor(entity: string, detail: string, options?: ErrorOptions) {
+    super(
+      'TOPOLOGY_CONFLICT',
+      `"${entity}" exists at the broker with other properties: ${detail}. Use another group or exchange name, or migrate it by hand.`,
+      options,
+    );
+    this.entity = entity;
+  }
+}
+
+/** The broker cannot be reached, or refused the credentials or the virtual host (then `retryable` is false). */
+export class ConnectionError extends EventBusError {
+  constructor(message: string, options?: EventBusErrorOptions, code = 'CONNECTION') {
+    super(code, message, { retryable: true, ...options });
+  }
+}
+
+/** A handler ran longer than its `timeoutMs`; its signal was aborted and the delivery is retried. */
+export class HandlerTimeoutError extends EventBusError {
+  constructor(handler: string, timeoutMs: number) {
+    super('HANDLER_TIMEOUT', `${handler} ran longer than ${timeoutMs} ms.`, { retryable: true });
+  }
+}
+
+/**
+ * Thrown by a handler: trying again cannot help, to the dead letters at once.
+ *
+ * @example throw new DeadLetterError('unknown currency');
+ * @publicApi
+ */
+export class DeadLetterError extends EventBusError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('DEAD_LETTER', message, options);
+  }
+}
+
+/**
+ * Thrown by a handler: handle this delivery again after `delayMs`. Not counted as an attempt; at most 100 times.
+ *
+ * @param delayMs from 0 to 30 days
+ * @example throw new RetryLaterError(60_000);
+ * @publicApi
+ */
+export class RetryLaterError extends EventBusError {
+  readonly delayMs: number;
+
+  constructor(delayMs: number, message = `Asked to be tried again in ${delayMs} ms.`, options?: ErrorOptions) {
+    super('RETRY_LATER', message, { ...options, retryable: true });
+    if (!(delayMs >= 0 && delayMs <= 30 * 86_400_000)) {
+      throw new ConfigurationError('RetryLaterError: delayMs must be a number from 0 to 2592000000 (30 days).');
+    }
+    this.delayMs = delayMs;
+  }
+}

@@ -1,0 +1,37 @@
+/** Every number that bounds something, in one place. Those that users may change are defaults of options. */
+export const LIMITS = Object.freeze({
+  /** AMQP short strings: topics, patterns, header names. */
+  topicBytes: 255,
+  topicWords: 128,
+  messageBytes: 1_048_576,
+  headerCount: 128,
+  /** Kept far below the 64 KiB at which the AMQP client gives up. */
+  headerBytes: 16_384,
+  errorMessageBytes: 1_024,
+  errorStackBytes: 4_096,
+  /** A forged attempt number is brought down to this. */
+  attempt: 1_000,
+  deferrals: 100,
+  /** RabbitMQ closes the channel of a consumer that holds a delivery for 30 minutes. */
+  holdMs: 25 * 60_000,
+});
+
+/** The fixed delays through which a put-off message hops on transports that know only declared delays. */
+export const DEFERRAL_LEVELS_MS: readonly number[] = Object.freeze([1_000, 5_000, 25_000, 125_000, 600_000, 3_600_000]);
+
+export const DEFAULTS = Object.freeze({
+  exchange: 'events',
+  startupTimeoutMs: 30_000,
+  publishTimeoutMs: 10_000,
+  publishWindow: 1_000,
+  bufferMessages: 10_000,
+  bufferBytes: 64 * 1_048_576,
+  concurrency: 10,
+  maxConcurrency: 100,
+  handlerTimeoutMs: 60_000,
+  handlerGraceMs: 5_000,
+  shutdownDeadlineMs: 10_000,
+  retryDelaysMs: Object.freeze([1_000, 5_000, 25_000, 125_000, 600_000]) as readonly number[],
+  unmatchedAttempts: 10,
+  unmatchedDelayMs: 30_000,
+});

@@ -1,0 +1,114 @@
+import { nearest } from './text.js';
+
+/** Looks at one option and adds to `problems` what is wrong with it. Must never put the value itself into a text. */
+export type Check = (value: unknown, path: string, problems: string[]) => void;
+
+export type Shape = Readonly<Record<string, Check>>;
+
+function isPlainObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function kindOf(value: unknown): string {
+  if (value === null) return 'null';
+  return Array.isArray(value) ? 'an array' : `a ${typeof value}`;
+}
+
+export function integer(min: number, max: number): Check {
+  return (value, path, problems) => {
+    if (typeof value !== 'number') problems.push(`${path} must be a whole number, not ${kindOf(value)}.`);
+    else if (!Number.isInteger(value) || value < min || value > max) {
+      problems.push(`${path} must be a whole number from ${min} to ${max}; got ${value}.`);
+    }
+  };
+}
+
+/** Anything goes; whoever reads the option checks it. */
+export const ANY: Check = () => undefined;
+
+export const bool: Check = (value, path, problems) => {
+  if (typeof value !== 'boolean') problems.push(`${path} must be true or false, not ${kindOf(value)}.`);
+};
+
+export const func: Check = (value, path, problems) => {
+  if (typeof value !== 'function') problems.push(`${path} must be a function, not ${kindOf(value)}.`);
+};
+
+/** A non-empty string; with `pattern`, `hint` says in words what it asks for. */
+export function text(pattern?: RegExp, hint?: string): Check {
+  return (value, path, problems) => {
+    if (typeof value !== 'string') problems.push(`${path} must be a string, not ${kindOf(value)}.`);
+    else if (value === '' || (pattern && !pattern.test(value)))
+      problems.push(`${path} must be ${hint ?? 'a non-empty string'}.`);
+  };
+}
+
+export function oneOf(values: readonly unknown[]): Check {
+  return (value, path, problems) => {
+    if (values.includes(value)) return;
+    const guess =
+      typeof value === 'string'
+        ? nearest(
+            value,
+            values.filter((v) => typeof v === 'string'),
+          )
+        : undefined;
+    problems.push(
+      `${path} must be one of ${values.map((v) => JSON.stringify(v)).join(', ')}${guess === undefined ? '.' : `. Did you mean "${guess}"?`}`,
+    );
+  };
+}
+
+/** Passes when one alternative has no complaint; else complains as the alternative chosen by `pick` does. */
+export function either(pick: (value: unknown) => Check): Check {
+  return (value, path, problems) => pick(value)(value, path, problems);
+}
+
+export function listOf(item: Check, min = 0): Check {
+  return (value, path, problems) => {
+    if (!Array.isArray(value)) return void problems.push(`${path} must be an array, not ${kindOf(value)}.`);
+    if (value.length < min) problems.push(`${path} must have at least ${min} item${min === 1 ? '' : 's'}.`);
+    for (const [index, entry] of value.entries()) item(entry, `${path}[${index}]`, problems);
+  };
+}
+
+export function recordOf(item: Check): Check {
+  return (value, path, problems) => {
+    if (!isPlainObject(value)) return void problems.push(`${path} must be an object, not ${kindOf(value)}.`);
+    for (const [key, entry] of Object.entries(value)) item(entry, `${path}[${JSON.stringify(key)}]`, problems);
+  };
+}
+
+/** An object with these keys, all optional; any other key is refused with the nearest known name. */
+export function shape(keys: Shape): Check {
+  return (value, path, problems) => {
+    if (!isPlainObject(value)) return void problems.push(`${path} must be an object, not ${kindOf(value)}.`);
+    for (const [key, entry] of Object.entries(value)) {
+      const check = Object.hasOwn(keys, key) ? keys[key] : undefined;
+      const at = path === '' ? key : `${path}.${key}`;
+      if (check) {
+        if (entry !== undefined) check(entry, at, problems);
+        continue;
+      }
+      const guess = nearest(key, Object.keys(keys));
+      problems.push(
+        `${at} is not an option.${guess === undefined ? ` Known: ${Object.keys(keys).join(', ')}.` : ` Did you mean "${guess}"?`}`,
+      );
+    }
+  };
+}
+
+const DELAYS = listOf(integer(1, 86_400_000));
+
+/** `retry`: false or a policy. */
+export const retryOption: Check = either((value) =>
+  value === false
+    ? () => undefined
+    : (policy, path, problems) => {
+        shape({ delaysMs: DELAYS, retryable: func })(policy, path, problems);
+        if (isPlainObject(policy) && policy.delaysMs === undefined) problems.push(`${path}.delaysMs is required.`);
+        else if (isPlainObject(policy) && Array.isArray(policy.delaysMs) && policy.delaysMs.length > 99) {
+          problems.push(`${path}.delaysMs has at most 99 items.`);
+        }
+      },
+);

@@ -1,0 +1,192 @@
+import { Deque } from './deque.js';
+import { BusClosedError, PublishRejectedError } from './errors.js';
+import type { Message } from './message.js';
+import type { Routed, Target, TransportPublishOptions } from './transport.js';
+
+export interface BacklogOptions {
+  readonly timeoutMs: number;
+  /** Messages that may wait beyond the window. */
+  readonly messages: number;
+  readonly bytes: number;
+  readonly onFull: 'reject' | 'wait';
+}
+
+/** How often deadlines are looked at: one timer for all publishes instead of one for each. */
+const SWEEP_MS = 100;
+
+/** One publish from call to settlement. Settles once; whoever comes later is ignored. */
+export class Outgoing {
+  /** Set when the broker returned it: no group was bound. */
+  returned = false;
+  /** Whether its bytes were handed to the broker at least once. */
+  sent = false;
+  private isSettled = false;
+  private onAbort: (() => void) | undefined;
+
+  constructor(
+    readonly target: Target,
+    readonly message: Message,
+    readonly timeoutMs: number,
+    readonly deadline: number,
+    private readonly signal: AbortSignal | undefined,
+    private readonly onSettled: (outgoing: Outgoing) => void,
+    private readonly onResolve: (routed: Routed) => void,
+    private readonly onReject: (error: unknown) => void,
+  ) {
+    if (signal) {
+      this.onAbort = () => this.reject(signal.reason);
+      signal.addEventListener('abort', this.onAbort, { once: true });
+    }
+  }
+
+  get settled(): boolean {
+    return this.isSettled;
+  }
+
+  resolve(routed: Routed): void {
+    if (this.finish()) this.onResolve(routed);
+  }
+
+  reject(error: unknown): void {
+    if (this.finish()) this.onReject(error);
+  }
+
+  private finish(): boolean {
+    if (this.isSettled) return false;
+    this.isSettled = true;
+    if (this.onAbort) this.signal?.removeEventListener('abort', this.onAbort);
+    this.onSettled(this);
+    return true;
+  }
+}
+
+/**
+ * Publishes that wait for the broker: bounded by number and bytes, in order, each with a deadline. A transport takes
+ * from the front what it can send and puts back what a lost connection left unconfirmed.
+ */
+export class PublishBacklog {
+  private readonly waiting = new Deque<Outgoing>();
+  private readonly unsettled = new Set<Outgoing>();
+  private waitingBytes = 0;
+  private timer: NodeJS.Timeout | undefined;
+  private closedFor: string | undefined;
+
+  /** @param timeoutError the error for a publish whose deadline has passed; the transport knows why it waited */
+  constructor(
+    private readonly options: BacklogOptions,
+    private readonly timeoutError: (outgoing: Outgoing) => Error,
+  ) {}
+
+  /** Publishes that wait to be sent. */
+  get size(): number {
+    return this.waiting.size;
+  }
+
+  get bytes(): number {
+    return this.waitingBytes;
+  }
+
+  /** Publishes not settled yet, waiting or sent. */
+  get pending(): number {
+    return this.unsettled.size;
+  }
+
+  /**
+   * Takes a publish in.
+   *
+   * @param room how many messages could be sent right away
+   */
+  add(target: Target, message: Message, options: TransportPublishOptions | undefined, room: number): Promise<Routed> {
+    const { signal } = options ?? {};
+    if (this.closedFor !== undefined) return Promise.reject(new BusClosedError(this.closedFor));
+    if (signal?.aborted) return Promise.reject(signal.reason);
+    const beyond = this.waiting.size - room;
+    if (beyond >= 0 && (options?.onFull ?? this.options.onFull) === 'reject') {
+      const { messages, bytes } = this.options;
+      if (beyond >= messages || this.waitingBytes + message.body.byteLength > bytes) {
+        return Promise.reject(
+          new PublishRejectedError(
+            `The publish buffer is full (${messages} messages, ${bytes} bytes). Await publish(), use publishAll(), or raise publish.buffer.`,
+            {},
+            'BUFFER_FULL',
+          ),
+        );
+      }
+    }
+    return new Promise<Routed>((resolve, reject) => {
+      const timeoutMs = options?.timeoutMs ?? this.options.timeoutMs;
+      const outgoing = new Outgoing(
+        target,
+        message,
+        timeoutMs,
+        Date.now() + timeoutMs,
+        signal,
+        this.settled,
+        resolve,
+        reject,
+      );
+      this.unsettled.add(outgoing);
+      this.waitingBytes += message.body.byteLength;
+      this.waiting.push(outgoing);
+      this.timer ??= setInterval(this.sweep, SWEEP_MS);
+    });
+  }
+
+  /** The next publish that still waits for an answer. */
+  shift(): Outgoing | undefined {
+    for (let next = this.waiting.shift(); next; next = this.waiting.shift()) {
+      this.waitingBytes -= next.message.body.byteLength;
+      if (!next.settled) return next;
+    }
+    return undefined;
+  }
+
+  /** Puts back what was sent but not confirmed, in its order, before everything else. */
+  putBack(sent: readonly Outgoing[]): void {
+    for (const outgoing of sent.toReversed()) {
+      if (outgoing.settled) continue;
+      outgoing.returned = false;
+      this.waiting.unshift(outgoing);
+      this.waitingBytes += outgoing.message.body.byteLength;
+    }
+  }
+
+  /** Refuses new publishes from now on; those taken in still count. */
+  stop(): void {
+    this.closedFor ??= 'publish';
+  }
+
+  /** Resolves when nothing is pending any more, or after `ms`. */
+  async settle(ms: number): Promise<void> {
+    const end = Date.now() + ms;
+    while (this.unsettled.size > 0 && Date.now() < end) {
+      await new Promise<void>((resolve) => setTimeout(resolve, Math.min(10, Math.max(1, end - Date.now()))));
+    }
+  }
+
+  /** Rejects everything that is left. */
+  close(error: Error): void {
+    this.stop();
+    for (const outgoing of [...this.unsettled]) outgoing.reject(error);
+    this.waiting.drain();
+    this.waitingBytes = 0;
+    if (this.timer) clearInterval(this.timer);
+    this.timer = undefined;
+  }
+
+  private readonly settled = (outgoing: Outgoing): void => {
+    this.unsettled.delete(outgoing);
+  };
+
+  private readonly sweep = (): void => {
+    if (this.unsettled.size === 0) {
+      clearInterval(this.timer);
+      this.timer = undefined;
+      return;
+    }
+    const now = Date.now();
+    for (const outgoing of this.unsettled) {
+      if (outgoing.deadline <= now) outgoing.reject(this.timeoutError(outgoing));
+    }
+  };
+}

@@ -1,0 +1,39 @@
+import { ValidationError } from './errors.js';
+
+/** The part of Standard Schema v1 that is used: zod, valibot, arktype and others implement it. */
+export interface StandardSchema<Output = unknown> {
+  readonly '~standard': {
+    readonly version: 1;
+    readonly vendor: string;
+    readonly validate: (value: unknown) => SchemaResult<Output> | Promise<SchemaResult<Output>>;
+  };
+}
+
+export type SchemaResult<Output> =
+  | { readonly value: Output; readonly issues?: undefined }
+  | { readonly issues: readonly SchemaIssue[] };
+
+export interface SchemaIssue {
+  readonly message: string;
+  readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[];
+}
+
+export function isStandardSchema(value: unknown): value is StandardSchema {
+  if ((typeof value !== 'object' && typeof value !== 'function') || value === null) return false;
+  return typeof (value as Partial<StandardSchema>)['~standard']?.validate === 'function';
+}
+
+/**
+ * What the schema makes of `value`.
+ *
+ * @throws ValidationError naming each path that is wrong, never a value
+ */
+export async function validate(schema: StandardSchema, value: unknown, what: string): Promise<unknown> {
+  const result = await schema['~standard'].validate(value);
+  if (!result.issues) return result.value;
+  const issues = result.issues.slice(0, 20).map((issue) => {
+    const path = (issue.path ?? []).map((step) => String(typeof step === 'object' ? step.key : step)).join('.');
+    return `${path === '' ? '(payload)' : path}: ${issue.message}`;
+  });
+  throw new ValidationError(`${what} does not fit its schema: ${issues.join('; ')}`, issues);
+}

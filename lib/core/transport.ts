@@ -1,0 +1,150 @@
+import type { Delivery, Failure } from './delivery.js';
+import type { Binding, Exchange } from './exchange.js';
+import type { Message } from './message.js';
+
+/** Where a message goes: through an exchange to every group bound there, or straight to one group. */
+export type Target =
+  | { readonly kind: 'exchange'; readonly exchange: Exchange }
+  | { readonly kind: 'group'; readonly group: string }
+  | { readonly kind: 'reply'; readonly address: string };
+
+/** What a consumer wants, as data: a transport declares it, and declares it again after every reconnect. */
+export interface Source {
+  readonly bindings: readonly Binding[];
+  /** Named: durable, one of n members gets each message. Absent: private to this instance, gone with it. */
+  readonly group?: string;
+  /** Prefix for the name of a private queue. */
+  readonly owner: string;
+  /** Group that keeps the dead letters of a private source, which itself does not outlive its instance. */
+  readonly deadLetterGroup: string;
+  /** Unsettled deliveries at one time, 1 or more. */
+  readonly prefetch: number;
+  /** `key`: deliveries with the same `message.key` come one at a time, in order. Needs the capability `per-key`. */
+  readonly ordered?: 'key';
+  /** Where a new group starts: what comes (default) or what the transport still has. Needs the capability `replay`. */
+  readonly startFrom?: 'new' | 'earliest';
+}
+
+export interface Topology {
+  readonly exchanges: readonly Exchange[];
+  readonly sources: readonly Source[];
+}
+
+/** A running consumer. */
+export interface Consumer {
+  readonly state: 'running' | 'paused' | 'recovering' | 'closed';
+  /** Stops new deliveries; what was delivered stays with its handler. Resolves when the broker has agreed. */
+  pause(): Promise<void>;
+  resume(): Promise<void>;
+  /**
+   * Stops new deliveries at once, waits for running ones, aborts them at the deadline and releases what is left.
+   * Idempotent; always ends by the deadline plus a bounded grace.
+   */
+  close(options?: { readonly deadlineMs?: number }): Promise<void>;
+}
+
+export interface ConsumeEvents {
+  /** Must settle the delivery, soon or later, exactly once; must not throw. */
+  deliver(delivery: Delivery): void;
+  /** Messages may have been missed: a private queue was made anew after a reconnect. */
+  gap?(): void;
+}
+
+export interface DeadLetterRecord {
+  readonly message: Message;
+  readonly reason: string;
+  readonly failure?: Failure;
+  readonly attempts: number;
+  readonly firstFailedAt?: number;
+  readonly lastFailedAt?: number;
+}
+
+export interface DeadLetterQuery {
+  readonly ids?: readonly string[];
+  readonly limit?: number;
+}
+
+/** The dead letters of groups. Listing never changes or loses anything. */
+export interface DeadLetters {
+  list(group: string, limit: number): Promise<readonly DeadLetterRecord[]>;
+  count(group: string): Promise<number>;
+  /** Back to that group only, as attempt 1; confirmed there before it is removed here. Resolves with their number. */
+  replay(group: string, query: DeadLetterQuery): Promise<number>;
+  purge(group: string): Promise<number>;
+}
+
+/** The way back for answers: publishing and receiving share one channel, as direct reply-to demands. */
+export interface ReplyPath {
+  /** Goes into `message.replyTo` of a request published here. Changes when the connection is made anew. */
+  readonly address: string;
+  publish(target: Target, message: Message, options?: TransportPublishOptions): Promise<Routed>;
+  close(): Promise<void>;
+}
+
+export interface Routed {
+  /** Whether any group got it. */
+  readonly routed: boolean;
+}
+
+export interface TransportPublishOptions {
+  /** Bound for the whole publish, waiting included. Default: the transport's `publish.timeoutMs`. */
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal;
+  /** What to do when the buffer is full. Default: the transport's `publish.buffer.onFull`. */
+  readonly onFull?: 'reject' | 'wait';
+}
+
+export type ConnectionState = 'idle' | 'connecting' | 'up' | 'blocked' | 'down' | 'closed';
+
+/** Live state of the link to a broker: what `EVENT_BUS_CONNECTION` injects. */
+export interface Connection {
+  readonly state: ConnectionState;
+  /** Host, port and virtual host, built from parsed parts: never credentials. */
+  readonly endpoint: string;
+  /** Listens for changes of `state`; returns the way to stop. */
+  onStateChange(listener: (state: ConnectionState, cause?: Error) => void): () => void;
+  /** The driver's own connection objects, for what this library does not cover; undefined while there is none. */
+  raw(): unknown;
+}
+
+/** What may differ between transports. Everything else is the same and held by the contract suite. */
+export interface TransportCapabilities {
+  /** Survives a restart of the process and of the broker. */
+  readonly durable: boolean;
+  readonly ordered: 'per-key' | 'single-consumer' | 'never';
+  /** `exact`: any delay. `levels`: delays of a policy are declared, others hop through fixed levels. */
+  readonly delay: 'exact' | 'levels';
+  /** Whether a publish learns that no group got it. */
+  readonly unroutable: boolean;
+  /** Whether a new group can start from what was published before. */
+  readonly replay: boolean;
+  readonly exchangeTypes: readonly string[];
+}
+
+/**
+ * Moves bytes and outcomes for one broker. Nothing above it knows which one, nothing in it knows what a message means.
+ * Every promise settles in bounded time.
+ */
+export interface Transport {
+  readonly name: string;
+  readonly capabilities: TransportCapabilities;
+  readonly connection: Connection;
+  readonly deadLetters: DeadLetters;
+  /**
+   * Connects and declares `topology`, then and after every reconnect, before anything is published. Resolves when it
+   * first stands; rejects at once for what waiting cannot mend (credentials, a conflicting declaration). Until then
+   * publishes wait in the buffer.
+   */
+  connect(topology: Topology): Promise<void>;
+  /** Declares a source without consuming it, so that nothing published from now on is missed. Idempotent. */
+  declare(source: Source): Promise<void>;
+  /** Resolves when the broker has taken responsibility for it; rejects with a typed error, in bounded time. */
+  publish(target: Target, message: Message, options?: TransportPublishOptions): Promise<Routed>;
+  /** Declares and consumes. Resolves when the bindings are in force. */
+  consume(source: Source, events: ConsumeEvents): Promise<Consumer>;
+  openReplies(onReply: (message: Message) => void): Promise<ReplyPath>;
+  /** For operators: numbers and names, never a secret. */
+  describe(): Readonly<Record<string, unknown>>;
+  /** Idempotent. Sends what is buffered, then closes, by the deadline; what is still unsent rejects BusClosedError. */
+  close(options?: { readonly deadlineMs?: number }): Promise<void>;
+}

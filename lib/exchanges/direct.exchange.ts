@@ -1,0 +1,28 @@
+import type { BindingRule, ExchangeHandler, Routable } from '../core/exchange.js';
+import { assertWords } from './topic-limits.js';
+
+/** Routes to the bindings that name exactly the topic. Wildcards are plain characters. */
+export class DirectExchange implements ExchangeHandler {
+  readonly type = 'direct';
+  readonly usesHeaders = false;
+
+  assertRule(rule: BindingRule): void {
+    assertWords('Pattern', rule.pattern ?? '');
+  }
+
+  assertTopic(topic: string): void {
+    assertWords('Topic', topic);
+  }
+
+  matches(rule: BindingRule, message: Routable): boolean {
+    return (rule.pattern ?? '') === message.topic;
+  }
+
+  specificity(): readonly number[] {
+    return [0];
+  }
+
+  overlap(a: BindingRule, b: BindingRule): boolean {
+    return (a.pattern ?? '') === (b.pattern ?? '');
+  }
+}
