@@ -1,0 +1,34 @@
+import { ConfigurationError } from '../../core/errors.js';
+import { integer, shape, text } from '../../core/options.js';
+import type { Connection, Transport } from '../../core/transport.js';
+import { MemoryConnection } from './memory.connection.js';
+import { MemoryTransport } from './memory.transport.js';
+
+const OPTIONS_SHAPE = shape({ type: text(), retain: integer(0, 1_000_000) });
+
+interface Settings {
+  readonly options: Readonly<Record<string, unknown>>;
+  readonly publish: {
+    readonly timeoutMs: number;
+    readonly window: number;
+    readonly buffer: { readonly messages: number; readonly bytes: number; readonly onFull: 'reject' | 'wait' };
+  };
+}
+
+export const memoryFactory = {
+  createConnection({ options }: Settings): Connection {
+    const problems: string[] = [];
+    OPTIONS_SHAPE(options, 'transport', problems);
+    if (problems.length > 0) throw new ConfigurationError(problems);
+    return new MemoryConnection();
+  },
+
+  createTransport({ options, publish }: Settings, connection: Connection): Transport {
+    const { timeoutMs, window, buffer } = publish;
+    const retain = typeof options.retain === 'number' ? options.retain : 0;
+    return new MemoryTransport(
+      { timeoutMs, window, ...buffer, retain },
+      connection instanceof MemoryConnection ? connection : undefined,
+    );
+  },
+};

@@ -1,0 +1,14 @@
+import type { BacklogOptions } from '../../core/publish-backlog.js';
+
+/** Options of the transport in memory. */
+export interface MemoryTransportOptions {
+  readonly type: 'memory';
+  /** Messages kept for groups that start from the `earliest`. Default 0. */
+  readonly retain?: number;
+}
+
+/** What every transport is given by the bus. */
+export interface MemorySettings extends BacklogOptions {
+  readonly window: number;
+  readonly retain: number;
+}

@@ -1,0 +1,172 @@
+import type { Settlement } from '../../core/delivery.js';
+import { Deque } from '../../core/deque.js';
+import type { Binding } from '../../core/exchange.js';
+import type { Message } from '../../core/message.js';
+import type { DeadLetterRecord, Source } from '../../core/transport.js';
+import type { MemoryConsumer } from './memory.consumer.js';
+
+/** One message in one queue. */
+export interface Entry {
+  readonly message: Message;
+  readonly attempt: number;
+  readonly redelivered: boolean;
+  readonly deferrals: number;
+  readonly firstFailedAt?: number;
+  /** It is the one of its ordering key that is being worked on. */
+  readonly holdsKey?: boolean;
+}
+
+/** One group's copy of the events: ready messages, round robin among its consumers, retries by timer. */
+export class MemoryQueue {
+  private readonly ready = new Deque<Entry>();
+  private readonly consumers: MemoryConsumer[] = [];
+  private readonly timers = new Set<NodeJS.Timeout>();
+  /** Per ordering key that is being worked on: those that wait for it. */
+  private readonly keys = new Map<string, Deque<Entry>>();
+  private cursor = 0;
+  private scheduled: NodeJS.Immediate | undefined;
+  private isClosed = false;
+
+  constructor(
+    private source: Source,
+    private readonly bury: (record: DeadLetterRecord) => void,
+  ) {}
+
+  get depth(): number {
+    return this.ready.size + this.timers.size;
+  }
+
+  accepts(exchange: string, message: Message): boolean {
+    return this.source.bindings.some((b) => b.exchange.name === exchange && b.exchange.handler.matches(b, message));
+  }
+
+  /** Adds the bindings that it has not yet, as declaring twice does at a broker. */
+  bind(source: Source): void {
+    const known = new Set(this.source.bindings.map(bindingKey));
+    const added = source.bindings.filter((binding) => !known.has(bindingKey(binding)));
+    this.source = { ...source, bindings: [...this.source.bindings, ...added] };
+  }
+
+  push(message: Message): void {
+    this.ready.push({ message, attempt: 1, redelivered: false, deferrals: 0 });
+    this.pump();
+  }
+
+  join(consumer: MemoryConsumer): void {
+    this.consumers.push(consumer);
+    this.pump();
+  }
+
+  leave(consumer: MemoryConsumer): void {
+    const index = this.consumers.indexOf(consumer);
+    if (index >= 0) this.consumers.splice(index, 1);
+  }
+
+  settled(entry: Entry, outcome: Settlement): void {
+    if (this.isClosed) return;
+    switch (outcome.kind) {
+      case 'retry':
+        this.later(entry, outcome);
+        break;
+      case 'release':
+        this.ready.unshift({ ...entry, redelivered: true, holdsKey: true });
+        break;
+      case 'dead':
+        this.bury(toDeadLetter(entry, outcome));
+        this.freeKey(entry);
+        break;
+      case 'ack':
+        this.freeKey(entry);
+        break;
+    }
+    if (this.ready.size > 0) this.pump();
+  }
+
+  /** Handed out in a turn of its own: a publisher never runs a handler on its stack. */
+  pump(): void {
+    if (!this.isClosed) this.scheduled ??= setImmediate(this.deliver);
+  }
+
+  close(): void {
+    this.isClosed = true;
+    clearImmediate(this.scheduled);
+    for (const timer of this.timers) clearTimeout(timer);
+    this.timers.clear();
+  }
+
+  private readonly deliver = (): void => {
+    this.scheduled = undefined;
+    while (this.ready.size > 0) {
+      const consumer = this.nextFree();
+      if (!consumer) return;
+      const entry = this.ready.shift();
+      if (entry && this.takeKey(entry)) consumer.take(entry);
+    }
+  };
+
+  private nextFree(): MemoryConsumer | undefined {
+    const count = this.consumers.length;
+    for (let i = 0; i < count; i++) {
+      const consumer = this.consumers[(this.cursor + i) % count];
+      if (consumer?.isFree) {
+        this.cursor = (this.cursor + i + 1) % count;
+        return consumer;
+      }
+    }
+    return undefined;
+  }
+
+  private later(entry: Entry, outcome: Extract<Settlement, { kind: 'retry' }>): void {
+    const { dueAt, failure } = outcome;
+    const next: Entry = {
+      message: dueAt === undefined ? entry.message : Object.freeze({ ...entry.message, dueAt }),
+      attempt: outcome.attempt,
+      redelivered: true,
+      deferrals: outcome.deferrals ?? entry.deferrals,
+      ...(failure
+        ? { firstFailedAt: entry.firstFailedAt ?? Date.now() }
+        : entry.firstFailedAt && { firstFailedAt: entry.firstFailedAt }),
+      holdsKey: true,
+    };
+    const timer = setTimeout(() => {
+      this.timers.delete(timer);
+      this.ready.push(next);
+      this.pump();
+    }, outcome.delayMs);
+    this.timers.add(timer);
+  }
+
+  /** False when another message of the same key is being worked on; then it waits behind that one. */
+  private takeKey(entry: Entry): boolean {
+    const { key } = entry.message;
+    if (this.source.ordered !== 'key' || key === undefined || entry.holdsKey) return true;
+    const behind = this.keys.get(key);
+    if (behind) behind.push(entry);
+    else this.keys.set(key, new Deque());
+    return !behind;
+  }
+
+  private freeKey(entry: Entry): void {
+    const { key } = entry.message;
+    if (this.source.ordered !== 'key' || key === undefined) return;
+    const next = this.keys.get(key)?.shift();
+    if (next) this.ready.unshift({ ...next, holdsKey: true });
+    else this.keys.delete(key);
+  }
+}
+
+function bindingKey({ exchange, pattern, headers, match }: Binding): string {
+  return JSON.stringify([exchange.name, pattern, headers, match]);
+}
+
+function toDeadLetter(entry: Entry, outcome: Extract<Settlement, { kind: 'dead' }>): DeadLetterRecord {
+  const now = Date.now();
+  return {
+    message: entry.message,
+    reason: outcome.reason,
+    attempts: entry.attempt,
+    firstFailedAt: entry.firstFailedAt ?? now,
+    lastFailedAt: now,
+    ...(outcome.failure && { failure: outcome.failure }),
+  };
+}

@@ -1,0 +1,253 @@
+import { BusClosedError, ConfigurationError, PublishTimeoutError } from '../../core/errors.js';
+import type { Exchange } from '../../core/exchange.js';
+import { DEFAULTS } from '../../core/limits.js';
+import type { Message } from '../../core/message.js';
+import { type Outgoing, PublishBacklog } from '../../core/publish-backlog.js';
+import type {
+  ConsumeEvents,
+  Consumer,
+  DeadLetterQuery,
+  DeadLetterRecord,
+  DeadLetters,
+  ReplyPath,
+  Routed,
+  Source,
+  Target,
+  Topology,
+  Transport,
+  TransportCapabilities,
+  TransportPublishOptions,
+} from '../../core/transport.js';
+import { MemoryConnection } from './memory.connection.js';
+import { MemoryConsumer } from './memory.consumer.js';
+import type { MemorySettings } from './memory.options.js';
+import { MemoryQueue } from './memory.queue.js';
+
+const ROUTED: Routed = Object.freeze({ routed: true });
+const NOT_ROUTED: Routed = Object.freeze({ routed: false });
+/** Topics whose queues are remembered; forgotten together, so that endless new topics cost no memory. */
+const ROUTE_CACHE = 1_000;
+
+/**
+ * A broker in the process, as strict as a real one: asynchronous, a copy for each group, bounded, with retries and dead
+ * letters. What it holds is gone with the process.
+ */
+export class MemoryTransport implements Transport {
+  readonly name = 'memory';
+  readonly capabilities: TransportCapabilities;
+  readonly connection: MemoryConnection;
+  readonly deadLetters: DeadLetters;
+  private readonly queues = new Map<string, MemoryQueue>();
+  private readonly privateQueues = new Set<MemoryQueue>();
+  private readonly consumers = new Set<MemoryConsumer>();
+  private readonly dead = new Map<string, DeadLetterRecord[]>();
+  private readonly replies = new Map<string, (message: Message) => void>();
+  private readonly retained: { readonly exchange: string; readonly message: Message }[] = [];
+  private readonly routes = new Map<string, readonly MemoryQueue[]>();
+  private readonly backlog: PublishBacklog;
+  private scheduled: NodeJS.Immediate | undefined;
+  private closing: Promise<void> | undefined;
+  private names = 0;
+
+  constructor(
+    private readonly settings: MemorySettings,
+    connection = new MemoryConnection(),
+  ) {
+    this.connection = connection;
+    this.capabilities = {
+      durable: false,
+      ordered: 'per-key',
+      delay: 'exact',
+      unroutable: true,
+      replay: settings.retain > 0,
+      exchangeTypes: ['topic', 'direct', 'fanout', 'headers'],
+    };
+    this.backlog = new PublishBacklog(settings, (o) => new PublishTimeoutError(o.message.topic, o.timeoutMs, false));
+    this.deadLetters = {
+      list: async (group, limit) => (this.dead.get(group) ?? []).slice(0, limit),
+      count: async (group) => this.dead.get(group)?.length ?? 0,
+      replay: async (group, query) => this.replay(group, query),
+      purge: async (group) => this.dead.get(group)?.splice(0).length ?? 0,
+    };
+  }
+
+  async connect(topology: Topology): Promise<void> {
+    this.assertOpen('connect');
+    for (const source of topology.sources) this.groupQueue(source);
+    this.connection.become('up');
+    this.schedule();
+  }
+
+  async declare(source: Source): Promise<void> {
+    this.assertOpen('declare');
+    this.assertRules(source);
+    if (source.group !== undefined) this.groupQueue(source);
+  }
+
+  publish(target: Target, message: Message, options?: TransportPublishOptions): Promise<Routed> {
+    if (target.kind === 'exchange') target.exchange.handler.assertTopic(message.topic);
+    const sent = this.backlog.add(target, message, options, this.settings.window);
+    this.schedule();
+    return sent;
+  }
+
+  async consume(source: Source, events: ConsumeEvents): Promise<Consumer> {
+    this.assertOpen('subscribe');
+    const queue = source.group === undefined ? this.privateQueue(source) : this.groupQueue(source);
+    const consumer = new MemoryConsumer(queue, source.prefetch, events, (closed) => {
+      this.consumers.delete(closed);
+      if (!this.privateQueues.delete(queue)) return;
+      queue.close();
+      this.routes.clear();
+    });
+    this.consumers.add(consumer);
+    return consumer;
+  }
+
+  async openReplies(onReply: (message: Message) => void): Promise<ReplyPath> {
+    this.assertOpen('wait for replies');
+    const address = `memory.reply.${++this.names}`;
+    this.replies.set(address, onReply);
+    return {
+      address,
+      publish: (target, message, options) => this.publish(target, message, options),
+      close: async () => void this.replies.delete(address),
+    };
+  }
+
+  describe(): Readonly<Record<string, unknown>> {
+    return {
+      transport: this.name,
+      endpoint: this.connection.endpoint,
+      state: this.connection.state,
+      queues: Object.fromEntries([...this.queues].map(([name, queue]) => [name, queue.depth])),
+    };
+  }
+
+  close({ deadlineMs = DEFAULTS.shutdownDeadlineMs }: { readonly deadlineMs?: number } = {}): Promise<void> {
+    this.closing ??= this.stop(deadlineMs);
+    return this.closing;
+  }
+
+  private async stop(deadlineMs: number): Promise<void> {
+    await Promise.all([...this.consumers].map((consumer) => consumer.close({ deadlineMs })));
+    this.backlog.stop();
+    if (this.connection.state === 'up') this.flush();
+    this.backlog.close(new BusClosedError('publish'));
+    clearImmediate(this.scheduled);
+    for (const queue of [...this.queues.values(), ...this.privateQueues]) queue.close();
+    this.connection.become('closed');
+  }
+
+  private schedule(): void {
+    if (this.connection.state === 'up') this.scheduled ??= setImmediate(this.flush);
+  }
+
+  private readonly flush = (): void => {
+    this.scheduled = undefined;
+    for (let next = this.backlog.shift(); next; next = this.backlog.shift()) this.route(next);
+  };
+
+  private route(outgoing: Outgoing): void {
+    const { target, message } = outgoing;
+    if (target.kind === 'reply') {
+      const onReply = this.replies.get(target.address);
+      onReply?.(message);
+      return outgoing.resolve(onReply ? ROUTED : NOT_ROUTED);
+    }
+    if (target.kind === 'exchange') this.retain(target.exchange.name, message);
+    const queues = target.kind === 'group' ? this.only(target.group) : this.bound(target.exchange, message);
+    for (const [index, queue] of queues.entries()) {
+      // each group has bytes of its own, so that no handler can change what another one sees
+      queue.push(index === 0 ? message : Object.freeze({ ...message, body: message.body.slice() }));
+    }
+    outgoing.resolve(queues.length > 0 ? ROUTED : NOT_ROUTED);
+  }
+
+  private only(group: string): readonly MemoryQueue[] {
+    const queue = this.queues.get(group);
+    return queue ? [queue] : [];
+  }
+
+  private bound(exchange: Exchange, message: Message): readonly MemoryQueue[] {
+    const find = (): readonly MemoryQueue[] =>
+      [...this.queues.values(), ...this.privateQueues].filter((queue) => queue.accepts(exchange.name, message));
+    if (exchange.handler.usesHeaders) return find();
+    const key = `${exchange.name}\n${message.topic}`;
+    let queues = this.routes.get(key);
+    if (!queues) {
+      queues = find();
+      if (this.routes.size >= ROUTE_CACHE) this.routes.clear();
+      this.routes.set(key, queues);
+    }
+    return queues;
+  }
+
+  private retain(exchange: string, message: Message): void {
+    if (this.settings.retain === 0) return;
+    this.retained.push({ exchange, message });
+    if (this.retained.length > this.settings.retain) this.retained.shift();
+  }
+
+  private replay(group: string, { ids, limit = Number.POSITIVE_INFINITY }: DeadLetterQuery): number {
+    const letters = this.dead.get(group) ?? [];
+    const [queue] = this.only(group);
+    if (letters.length > 0 && !queue) throw new ConfigurationError(`Group "${group}" has no queue to replay to.`);
+    const chosen = letters.filter((letter) => ids === undefined || ids.includes(letter.message.id)).slice(0, limit);
+    for (const letter of chosen) queue?.push(letter.message);
+    this.dead.set(
+      group,
+      letters.filter((letter) => !chosen.includes(letter)),
+    );
+    return chosen.length;
+  }
+
+  private bury(group: string, letter: DeadLetterRecord): void {
+    const letters = this.dead.get(group);
+    if (letters) letters.push(letter);
+    else this.dead.set(group, [letter]);
+  }
+
+  private assertRules(source: Source): void {
+    for (const binding of source.bindings) binding.exchange.handler.assertRule(binding);
+    if (source.startFrom === 'earliest' && !this.capabilities.replay) {
+      throw new ConfigurationError(
+        `startFrom 'earliest' needs a transport that keeps messages; for memory set { retain: n }.`,
+      );
+    }
+  }
+
+  private groupQueue(source: Source): MemoryQueue {
+    const group = source.group ?? '';
+    this.assertRules(source);
+    const existing = this.queues.get(group);
+    if (existing) {
+      existing.bind(source);
+      this.routes.clear();
+      return existing;
+    }
+    const queue = this.newQueue(source, group);
+    this.queues.set(group, queue);
+    return queue;
+  }
+
+  private privateQueue(source: Source): MemoryQueue {
+    this.assertRules(source);
+    const queue = this.newQueue(source, source.deadLetterGroup);
+    this.privateQueues.add(queue);
+    return queue;
+  }
+
+  private newQueue(source: Source, deadLetterGroup: string): MemoryQueue {
+    const queue = new MemoryQueue(source, (letter) => this.bury(deadLetterGroup, letter));
+    this.routes.clear();
+    if (source.startFrom === 'earliest') {
+      for (const { exchange, message } of this.retained) if (queue.accepts(exchange, message)) queue.push(message);
+    }
+    return queue;
+  }
+
+  private assertOpen(what: string): void {
+    if (this.closing) throw new BusClosedError(what);
+  }
+}
