@@ -1,0 +1,177 @@
+import type { Binding, BindingRule, Exchange } from '../core/exchange.js';
+import type { InboxStore } from '../core/inbox.js';
+import type { BusLogger } from '../core/logger.js';
+import type { Message } from '../core/message.js';
+import type { Middleware } from '../core/pipeline.js';
+import type { Serializer } from '../core/serializer.js';
+import type { ConsumeEvents, Consumer, Source, Transport } from '../core/transport.js';
+import { SharedPlaces } from './concurrency.js';
+import { Dispatcher } from './dispatcher.js';
+import { qualify, type ResolvedOptions } from './event-bus.options.js';
+import { GroupCounters, type GroupStats } from './event-bus.stats.js';
+import type { EventContext } from './event-context.js';
+import type { GroupDefinition } from './group-definition.js';
+import { GroupRunner } from './group-runner.js';
+import { HandlerMatcher } from './handler-matcher.js';
+import { BroadcastHub, PrivateRetries } from './private-delivery.js';
+import type { EventPublishOptions } from './publish-options.js';
+
+export interface ConsumptionOptions {
+  readonly options: ResolvedOptions;
+  readonly transport: Transport;
+  readonly exchange: Exchange;
+  readonly broadcastExchange: Exchange;
+  readonly serializer: Serializer;
+  readonly maxMessageBytes: number;
+  readonly logger: BusLogger;
+  readonly emit: (topic: string, payload: unknown, options: EventPublishOptions) => Promise<unknown>;
+  readonly middleware?: readonly Middleware<EventContext>[] | undefined;
+  readonly inbox?: { readonly store: InboxStore; readonly leaseMs: number } | undefined;
+}
+
+/** A group with all that makes it run in this process. */
+export class ActiveGroup {
+  readonly consumers: Consumer[] = [];
+  readonly retries: PrivateRetries;
+  private readonly wanted: HandlerMatcher;
+
+  constructor(
+    readonly definition: GroupDefinition,
+    readonly source: Source,
+    readonly runner: GroupRunner,
+    matcher: HandlerMatcher,
+    onGap?: () => void,
+  ) {
+    this.wanted = matcher;
+    this.retries = new PrivateRetries(runner, onGap);
+  }
+
+  readonly wants = (message: Message): boolean => this.wanted.find(message) !== undefined;
+
+  get state(): Consumer['state'] | 'idle' {
+    return this.consumers[0]?.state ?? 'idle';
+  }
+
+  stop(): void {
+    this.runner.stop();
+    this.retries.stop();
+  }
+
+  async close(deadlineMs: number): Promise<void> {
+    this.stop();
+    await Promise.all(this.consumers.map((consumer) => consumer.close({ deadlineMs })));
+    this.runner.dispose();
+  }
+}
+
+/** The way in: groups, their sources and runners, their consumers. */
+export class Consumption {
+  readonly groups = new Set<ActiveGroup>();
+  private readonly places: SharedPlaces;
+  private readonly serializers: ReadonlyMap<string, Serializer>;
+  private hub: { readonly hub: BroadcastHub; readonly consumer: Consumer } | undefined;
+
+  constructor(private readonly parts: ConsumptionOptions) {
+    this.places = new SharedPlaces(parts.options.consume.maxConcurrency);
+    this.serializers = new Map([[parts.serializer.contentType, parts.serializer]]);
+  }
+
+  add(definition: GroupDefinition, onGap?: () => void): ActiveGroup {
+    const { options, transport, exchange, serializer, maxMessageBytes, logger, emit, middleware, inbox } = this.parts;
+    const { policy, name } = definition;
+    const counters = new GroupCounters();
+    const matcher = new HandlerMatcher(exchange.handler, definition.handlers);
+    const dispatcher = new Dispatcher({
+      group: name,
+      matcher,
+      retry: policy.retry,
+      unmatched: options.consume.unmatched,
+      timeoutMs: policy.timeoutMs,
+      serializers: this.serializers,
+      defaultSerializer: serializer,
+      maxMessageBytes,
+      delay: definition.delivery === 'broadcast' ? 'exact' : transport.capabilities.delay,
+      counters,
+      emit,
+      middleware,
+      inbox,
+    });
+    const { concurrency, timeoutMs } = policy;
+    const runner = new GroupRunner({
+      group: name,
+      concurrency,
+      timeoutMs,
+      places: this.places,
+      dispatcher,
+      counters,
+      logger,
+    });
+    const group = new ActiveGroup(definition, this.sourceOf(definition), runner, matcher, onGap);
+    this.groups.add(group);
+    return group;
+  }
+
+  /** Consumes for one group: its durable queue, or its private one. */
+  async start(group: ActiveGroup): Promise<void> {
+    const events: ConsumeEvents = group.definition.delivery === 'broadcast' ? group.retries : group.runner;
+    group.consumers.push(await this.parts.transport.consume(group.source, events));
+  }
+
+  /** One private queue that brings broadcasts to all shared groups. */
+  async startHub(groups: readonly ActiveGroup[]): Promise<void> {
+    if (groups.length === 0) return;
+    const hub = new BroadcastHub(groups);
+    const rules = groups.flatMap((group) => group.definition.handlers.flatMap((handler) => handler.rules));
+    this.hub = { hub, consumer: await this.parts.transport.consume(this.broadcastSource(rules), hub) };
+  }
+
+  async startBroadcasts(group: ActiveGroup): Promise<void> {
+    const rules = group.definition.handlers.flatMap((handler) => handler.rules);
+    group.consumers.push(await this.parts.transport.consume(this.broadcastSource(rules), group.retries));
+  }
+
+  async remove(group: ActiveGroup, deadlineMs: number): Promise<void> {
+    this.groups.delete(group);
+    await group.close(deadlineMs);
+  }
+
+  /** Stops everything at once, waits for what runs, by the deadline. */
+  async close(deadlineMs: number): Promise<void> {
+    const groups = [...this.groups];
+    for (const group of groups) group.stop();
+    this.hub?.hub.stop();
+    await Promise.all([this.hub?.consumer.close({ deadlineMs }), ...groups.map((group) => group.close(deadlineMs))]);
+  }
+
+  stats(): Readonly<Record<string, GroupStats>> {
+    return Object.fromEntries([...this.groups].map(({ definition, runner }) => [definition.name, runner.stats()]));
+  }
+
+  private sourceOf(definition: GroupDefinition): Source {
+    const { exchange, broadcastExchange } = this.parts;
+    const rules = definition.handlers.flatMap((handler) => handler.rules);
+    const shared = definition.delivery === 'shared';
+    return {
+      ...this.common(),
+      bindings: shared ? bind(exchange, rules) : [...bind(exchange, rules), ...bind(broadcastExchange, rules)],
+      prefetch: definition.policy.prefetch,
+      ...(shared && { group: qualify(this.parts.options, definition.name) }),
+      ...(definition.ordered && { ordered: definition.ordered }),
+      ...(definition.startFrom && { startFrom: definition.startFrom }),
+    };
+  }
+
+  private broadcastSource(rules: readonly BindingRule[]): Source {
+    const { options, broadcastExchange } = this.parts;
+    return { ...this.common(), bindings: bind(broadcastExchange, rules), prefetch: options.consume.maxConcurrency };
+  }
+
+  private common(): Pick<Source, 'owner' | 'deadLetterGroup'> {
+    const owner = qualify(this.parts.options, this.parts.options.service ?? 'app');
+    return { owner, deadLetterGroup: `${owner}.broadcast` };
+  }
+}
+
+function bind(exchange: Exchange, rules: readonly BindingRule[]): Binding[] {
+  return rules.map((rule) => ({ ...rule, exchange }));
+}

@@ -1,0 +1,182 @@
+import { ACK, type Delivery, RELEASE, type Settlement } from '../core/delivery.js';
+import { DeadLetterError, DecodeError, HandlerTimeoutError, RetryLaterError, ValidationError } from '../core/errors.js';
+import { toFailure } from '../core/failure.js';
+import type { InboxStore } from '../core/inbox.js';
+import { DEFERRAL_LEVELS_MS, LIMITS } from '../core/limits.js';
+import type { Message } from '../core/message.js';
+import { compose, type Middleware } from '../core/pipeline.js';
+import type { RetryPolicy } from '../core/retry-policy.js';
+import { validate } from '../core/schema.js';
+import type { Serializer } from '../core/serializer.js';
+import type { GroupCounters } from './event-bus.stats.js';
+import { DeliveryContext, type EventContext } from './event-context.js';
+import type { Handler } from './handler.js';
+import type { HandlerMatcher } from './handler-matcher.js';
+import type { EventPublishOptions } from './publish-options.js';
+
+/** A put-off message that is due within this time is due. */
+const DUE_TOLERANCE_MS = 20;
+
+export interface DispatcherOptions {
+  readonly group: string;
+  readonly matcher: HandlerMatcher;
+  readonly retry: RetryPolicy;
+  readonly unmatched: RetryPolicy;
+  readonly timeoutMs: number;
+  readonly serializers: ReadonlyMap<string, Serializer>;
+  readonly defaultSerializer: Serializer;
+  readonly maxMessageBytes: number;
+  /** Whether the transport can wait for any time, or only for declared ones. */
+  readonly delay: 'exact' | 'levels';
+  readonly counters: GroupCounters;
+  readonly emit: (topic: string, payload: unknown, options: EventPublishOptions) => Promise<unknown>;
+  readonly middleware?: readonly Middleware<EventContext>[] | undefined;
+  readonly inbox?: { readonly store: InboxStore; readonly leaseMs: number } | undefined;
+}
+
+/** The one place that decides what becomes of a delivery. */
+export class Dispatcher {
+  private readonly around: ((context: EventContext, last: () => Promise<void>) => Promise<void>) | undefined;
+
+  constructor(private readonly options: DispatcherOptions) {
+    if (options.middleware && options.middleware.length > 0) this.around = compose(options.middleware);
+  }
+
+  /** Handles a delivery and says how to settle it. Never rejects. */
+  async handle(delivery: Delivery): Promise<Settlement> {
+    const { message } = delivery;
+    if (message.expiresAt !== undefined && message.expiresAt <= Date.now()) {
+      this.options.counters.expired++;
+      return ACK;
+    }
+    if (message.dueAt !== undefined && message.dueAt - Date.now() > DUE_TOLERANCE_MS) {
+      return this.hop(delivery, message.dueAt, delivery.deferrals);
+    }
+    const handler = this.options.matcher.find(message);
+    if (!handler) return this.unmatched(delivery);
+    let payload: unknown;
+    try {
+      payload = this.decode(message);
+    } catch (error) {
+      return dead('undecodable', error);
+    }
+    try {
+      if (handler.schema) payload = await validate(handler.schema, payload, `The payload for ${handler.place}`);
+      return this.options.inbox
+        ? await this.once(handler, payload, delivery)
+        : await this.run(handler, payload, delivery);
+    } catch (error) {
+      return this.failed(delivery, error, handler);
+    }
+  }
+
+  /** How to settle a delivery whose handler ran too long. */
+  timedOut(delivery: Delivery): Settlement {
+    this.options.counters.timedOut++;
+    return this.failed(delivery, new HandlerTimeoutError(this.options.group, this.options.timeoutMs));
+  }
+
+  private async run(handler: Handler, payload: unknown, delivery: Delivery): Promise<Settlement> {
+    const context = new DeliveryContext(delivery, this.options.group);
+    if (this.around) await this.around(context, async () => void (await handler.invoke(payload, context)));
+    else await handler.invoke(payload, context);
+    const emitted = context.takeEmitted();
+    if (emitted)
+      await Promise.all(emitted.map(({ topic, payload, options }) => this.options.emit(topic, payload, options)));
+    this.options.counters.handled++;
+    return ACK;
+  }
+
+  private async once(handler: Handler, payload: unknown, delivery: Delivery): Promise<Settlement> {
+    const { inbox, group, counters, timeoutMs } = this.options;
+    if (!inbox) return this.run(handler, payload, delivery);
+    const { id } = delivery.message;
+    const claim = await inbox.store.claim(group, id, inbox.leaseMs);
+    if (claim === 'done') {
+      counters.duplicates++;
+      return ACK;
+    }
+    if (claim === 'busy') return this.hop(delivery, Date.now() + Math.min(timeoutMs, 1_000), delivery.deferrals);
+    try {
+      const outcome = await this.run(handler, payload, delivery);
+      await inbox.store.done(group, id);
+      return outcome;
+    } catch (error) {
+      await inbox.store.forget(group, id);
+      throw error;
+    }
+  }
+
+  private decode(message: Message): unknown {
+    const { serializers, defaultSerializer, maxMessageBytes } = this.options;
+    if (message.body.byteLength > maxMessageBytes) {
+      throw new DecodeError(`The body has ${message.body.byteLength} bytes; the limit is ${maxMessageBytes}.`);
+    }
+    const { contentType } = message;
+    if (contentType === defaultSerializer.contentType || contentType === '')
+      return defaultSerializer.decode(message.body);
+    const serializer = serializers.get((contentType.split(';', 1)[0] ?? '').trim().toLowerCase());
+    if (!serializer) throw new DecodeError('The content type is not one that this bus decodes.');
+    return serializer.decode(message.body);
+  }
+
+  private failed(delivery: Delivery, error: unknown, handler?: Handler): Settlement {
+    // aborted by the shutdown, not by its own fault: another process handles it, no attempt counted
+    if (delivery.signal.aborted && delivery.signal.reason !== undefined && isClosing(delivery.signal.reason))
+      return RELEASE;
+    if (error instanceof RetryLaterError) return this.defer(delivery, error);
+    if (error instanceof DeadLetterError) return dead('not-retryable', error);
+    if (error instanceof ValidationError) return dead('validation', error);
+    const final = handler?.classify?.(error);
+    if (final !== undefined) return dead(final, error);
+    const { retry } = this.options;
+    if (!this.isRetryable(error)) return dead('not-retryable', error);
+    return this.again(delivery, retry, 'attempts-exhausted', error);
+  }
+
+  /** A policy that throws must not decide over a message: then its error counts as one that can be retried. */
+  private isRetryable(error: unknown): boolean {
+    try {
+      return this.options.retry.retryable?.(error) ?? true;
+    } catch {
+      return true;
+    }
+  }
+
+  private unmatched(delivery: Delivery): Settlement {
+    const error = new Error(`No handler of group "${this.options.group}" in this process understands the message.`);
+    error.name = 'Unmatched';
+    return this.again(delivery, this.options.unmatched, 'unmatched', error);
+  }
+
+  private again(delivery: Delivery, policy: RetryPolicy, reason: string, error: unknown): Settlement {
+    const { attempt } = delivery;
+    const delayMs = policy.delaysMs[attempt - 1];
+    if (delayMs === undefined) return dead(reason, error);
+    return { kind: 'retry', delayMs, attempt: attempt + 1, failure: toFailure(error) };
+  }
+
+  private defer(delivery: Delivery, error: RetryLaterError): Settlement {
+    const deferrals = delivery.deferrals + 1;
+    if (deferrals > LIMITS.deferrals) return dead('deferrals-exhausted', error);
+    return this.hop(delivery, Date.now() + error.delayMs, deferrals);
+  }
+
+  /** Waits without counting an attempt: all of it at once where the transport can, else the longest declared part. */
+  private hop(delivery: Delivery, dueAt: number, deferrals: number): Settlement {
+    const remaining = Math.max(1, dueAt - Date.now());
+    const delayMs =
+      this.options.delay === 'exact'
+        ? Math.min(remaining, 2 ** 31 - 1)
+        : (DEFERRAL_LEVELS_MS.findLast((level) => level <= remaining) ?? DEFERRAL_LEVELS_MS[0] ?? remaining);
+    return { kind: 'retry', delayMs, attempt: delivery.attempt, dueAt, deferrals };
+  }
+}
+
+function dead(reason: string, error: unknown): Settlement {
+  return { kind: 'dead', reason, failure: toFailure(error) };
+}
+
+function isClosing(reason: unknown): boolean {
+  return reason instanceof Error && (reason as { code?: unknown }).code === 'BUS_CLOSED';
+}

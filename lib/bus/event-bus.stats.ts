@@ -1,0 +1,44 @@
+/** Counters of one group in this process. */
+export interface GroupStats {
+  readonly handled: number;
+  readonly retried: number;
+  readonly deferred: number;
+  readonly deadLettered: number;
+  readonly released: number;
+  readonly expired: number;
+  readonly duplicates: number;
+  readonly timedOut: number;
+  /** Outcomes that came too late to be sent (the channel was gone): the message comes again. */
+  readonly stale: number;
+  readonly running: number;
+  readonly waiting: number;
+}
+
+/** Counters of one bus in this process, since it started. */
+export interface EventBusStats {
+  readonly published: number;
+  readonly confirmed: number;
+  readonly failed: number;
+  readonly unroutable: number;
+  readonly groups: Readonly<Record<string, GroupStats>>;
+}
+
+/** The counters that only grow, as one group keeps them. */
+export class GroupCounters {
+  handled = 0;
+  retried = 0;
+  deferred = 0;
+  deadLettered = 0;
+  released = 0;
+  expired = 0;
+  duplicates = 0;
+  timedOut = 0;
+  stale = 0;
+}
+
+export class PublishCounters {
+  published = 0;
+  confirmed = 0;
+  failed = 0;
+  unroutable = 0;
+}

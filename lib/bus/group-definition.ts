@@ -1,0 +1,166 @@
+import { ConfigurationError } from '../core/errors.js';
+import { compareSpecificity, type ExchangeHandler } from '../core/exchange.js';
+import { LIMITS } from '../core/limits.js';
+import type { TransportCapabilities } from '../core/transport.js';
+import {
+  type ConsumeGroupOptions,
+  type GroupPolicy,
+  type ResolvedOptions,
+  resolvePolicy,
+} from './event-bus.options.js';
+import type { Handler } from './handler.js';
+
+/** A handler with what its decorator asked for. */
+export interface HandlerRegistration extends Handler {
+  /** Name of its group, without the namespace. */
+  readonly group: string;
+  readonly delivery: 'shared' | 'broadcast';
+  readonly policy: Omit<ConsumeGroupOptions, 'enabled'>;
+  readonly ordered?: 'key' | undefined;
+  readonly startFrom?: 'new' | 'earliest' | undefined;
+}
+
+/** Handlers that share one copy of each event, with one policy. */
+export interface GroupDefinition {
+  readonly name: string;
+  readonly delivery: 'shared' | 'broadcast';
+  readonly handlers: readonly HandlerRegistration[];
+  readonly policy: GroupPolicy;
+  readonly ordered?: 'key' | undefined;
+  readonly startFrom?: 'new' | 'earliest' | undefined;
+}
+
+/** RabbitMQ names have at most 255 bytes, and the longest suffix is `.retry.86400000`. */
+const GROUP_NAME_BYTES = 200;
+
+/**
+ * Sorts handlers into groups.
+ *
+ * @throws ConfigurationError with every conflict, naming both places
+ */
+export function defineGroups(
+  registrations: readonly HandlerRegistration[],
+  options: ResolvedOptions,
+  exchange: ExchangeHandler,
+  capabilities: TransportCapabilities,
+): readonly GroupDefinition[] {
+  const problems: string[] = [];
+  const byName = new Map<string, HandlerRegistration[]>();
+  for (const registration of registrations) {
+    const members = byName.get(registration.group);
+    if (members) members.push(registration);
+    else byName.set(registration.group, [registration]);
+  }
+  const groups = [...byName].flatMap(([name, [first, ...others]]) => {
+    if (!first) return [];
+    const handlers = [first, ...others];
+    const policy = resolvePolicy(options, name, first.policy);
+    checkRules(handlers, exchange, problems);
+    checkRights(name, handlers, exchange, problems);
+    for (const other of others) checkSame(name, first, other, options, problems);
+    const group: GroupDefinition = {
+      name,
+      delivery: first.delivery,
+      handlers,
+      policy,
+      ordered: first.ordered,
+      startFrom: first.startFrom,
+    };
+    checkGroup(group, first, capabilities, problems);
+    return [group];
+  });
+  if (problems.length > 0) throw new ConfigurationError(problems);
+  return groups;
+}
+
+function checkRules(handlers: readonly HandlerRegistration[], exchange: ExchangeHandler, problems: string[]): void {
+  for (const { rules, place } of handlers) {
+    for (const rule of rules) {
+      try {
+        exchange.assertRule(rule);
+      } catch (error) {
+        problems.push(`${place}: ${(error as Error).message}`);
+      }
+    }
+  }
+}
+
+function checkRights(
+  name: string,
+  handlers: readonly HandlerRegistration[],
+  exchange: ExchangeHandler,
+  problems: string[],
+): void {
+  for (const [i, a] of handlers.entries()) {
+    for (const b of handlers.slice(i + 1)) {
+      const clash = a.rules
+        .flatMap((left) => b.rules.map((right) => [left, right] as const))
+        .find(
+          ([left, right]) =>
+            compareSpecificity(exchange.specificity(left), exchange.specificity(right)) === 0 &&
+            exchange.overlap(left, right),
+        );
+      if (!clash || isOtherEvent(a, b)) continue;
+      problems.push(
+        `Group "${name}": ${a.place} ("${clash[0].pattern ?? ''}") and ${b.place} ("${clash[1].pattern ?? ''}") have equal right to the same events. Give one a more specific pattern, or each its own group.`,
+      );
+    }
+  }
+}
+
+function checkSame(
+  name: string,
+  first: HandlerRegistration,
+  other: HandlerRegistration,
+  options: ResolvedOptions,
+  problems: string[],
+): void {
+  const describe = (r: HandlerRegistration): Record<string, unknown> => {
+    const { retry, ...numbers } = resolvePolicy(options, name, r.policy);
+    return {
+      ...numbers,
+      retry: retry.delaysMs.join(),
+      retryable: retry.retryable,
+      delivery: r.delivery,
+      ordered: r.ordered,
+      startFrom: r.startFrom,
+    };
+  };
+  const left = describe(first);
+  const right = describe(other);
+  const different = Object.keys(left).filter((key) => left[key] !== right[key]);
+  if (different.length === 0) return;
+  problems.push(
+    `Group "${name}": ${first.place} and ${other.place} ask for different ${different.join(', ')}. A group has one policy: give both the same options.`,
+  );
+}
+
+function checkGroup(
+  { name, policy, ordered, startFrom }: GroupDefinition,
+  { place }: HandlerRegistration,
+  capabilities: TransportCapabilities,
+  problems: string[],
+): void {
+  if (Buffer.byteLength(name) > GROUP_NAME_BYTES)
+    problems.push(`${place}: the group name has more than ${GROUP_NAME_BYTES} bytes.`);
+  const held = Math.ceil(policy.prefetch / policy.concurrency) * policy.timeoutMs;
+  if (held > LIMITS.holdMs) {
+    problems.push(
+      `${place}: with prefetch ${policy.prefetch}, concurrency ${policy.concurrency} and timeoutMs ${policy.timeoutMs} a delivery can be held for ${Math.ceil(held / 60_000)} minutes; the limit is 25. Lower prefetch or timeoutMs.`,
+    );
+  }
+  if (ordered === 'key' && capabilities.ordered !== 'per-key') {
+    problems.push(`${place}: ordered: 'key' is not supported by this transport.`);
+  }
+  if (startFrom === 'earliest' && !capabilities.replay) {
+    problems.push(`${place}: startFrom: 'earliest' is not supported by this transport as configured.`);
+  }
+}
+
+function isOtherEvent(a: Handler, b: Handler): boolean {
+  return (
+    a.event !== undefined &&
+    b.event !== undefined &&
+    (a.event.type !== b.event.type || a.event.version !== b.event.version)
+  );
+}

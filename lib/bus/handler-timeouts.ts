@@ -1,0 +1,53 @@
+import type { Delivery } from '../core/delivery.js';
+
+/** One run of a handler. */
+export interface Run {
+  readonly delivery: Delivery;
+  readonly startedAt: number;
+  isTimedOut: boolean;
+  isFinished: boolean;
+}
+
+/**
+ * Watches the runs of one group with one timer: they all have the same timeout, so they end in the order in which they
+ * began.
+ */
+export class HandlerTimeouts {
+  private readonly runs = new Set<Run>();
+  private timer: NodeJS.Timeout | undefined;
+
+  constructor(
+    private readonly timeoutMs: number,
+    private readonly onTimeout: (run: Run) => void,
+  ) {}
+
+  watch(run: Run): void {
+    this.runs.add(run);
+    if (!this.timer) this.arm(this.timeoutMs);
+  }
+
+  forget(run: Run): void {
+    this.runs.delete(run);
+  }
+
+  stop(): void {
+    clearTimeout(this.timer);
+    this.timer = undefined;
+  }
+
+  private arm(ms: number): void {
+    // nothing to keep a process alive for: the work that it watches does that
+    this.timer = setTimeout(this.check, ms).unref();
+  }
+
+  private readonly check = (): void => {
+    this.timer = undefined;
+    const now = Date.now();
+    for (const run of this.runs) {
+      const left = run.startedAt + this.timeoutMs - now;
+      if (left > 0) return this.arm(left);
+      this.runs.delete(run);
+      this.onTimeout(run);
+    }
+  };
+}

@@ -1,0 +1,20 @@
+import type { BindingRule } from '../core/exchange.js';
+import type { StandardSchema } from '../core/schema.js';
+import type { EventContext } from './event-context.js';
+
+/** Reasons with which an error of the surroundings (guards, pipes) ends a delivery after one attempt. */
+export type FinalReason = 'forbidden' | 'validation';
+
+/** One subscriber, found by the explorer or given to `subscribe`. */
+export interface Handler {
+  /** Where it is, for people: `OrdersListener.onCreated (OrdersModule)`. */
+  readonly place: string;
+  readonly rules: readonly BindingRule[];
+  /** The one event that it understands; absent means any. */
+  readonly event?: { readonly type: string; readonly version: number } | undefined;
+  readonly schema?: StandardSchema | undefined;
+  /** Runs it; rejects or throws when it failed. */
+  invoke(payload: unknown, context: EventContext): unknown;
+  /** For an error that trying again cannot mend, its reason. */
+  classify?(error: unknown): FinalReason | undefined;
+}

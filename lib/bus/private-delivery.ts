@@ -1,0 +1,118 @@
+import { ACK, type Delivery, RELEASE, type Settlement } from '../core/delivery.js';
+import type { Message } from '../core/message.js';
+import type { ConsumeEvents } from '../core/transport.js';
+import type { GroupRunner } from './group-runner.js';
+
+const DONE = Promise.resolve(true);
+
+/** Where the final outcome of a private delivery goes. */
+type Settle = (outcome: Settlement) => Promise<boolean>;
+
+/**
+ * A delivery of a queue that does not outlive its instance. It is retried in the process: a retry queue at the broker
+ * would have nowhere to give it back to.
+ */
+class PrivateDelivery implements Delivery {
+  constructor(
+    private readonly inner: Delivery,
+    private readonly owner: PrivateRetries,
+    private readonly settleInner: Settle,
+    readonly message: Message,
+    readonly attempt: number,
+    readonly deferrals: number,
+  ) {}
+
+  get redelivered(): boolean {
+    return this.inner.redelivered || this.attempt > 1;
+  }
+
+  get signal(): AbortSignal {
+    return this.inner.signal;
+  }
+
+  abort(reason: unknown): void {
+    this.inner.abort(reason);
+  }
+
+  settle(outcome: Settlement): Promise<boolean> {
+    if (outcome.kind !== 'retry') return this.settleInner(outcome);
+    const { dueAt, deferrals = this.deferrals, attempt } = outcome;
+    const message = dueAt === undefined ? this.message : { ...this.message, dueAt };
+    const next = new PrivateDelivery(this.inner, this.owner, this.settleInner, message, attempt, deferrals);
+    this.owner.later(outcome.delayMs, next);
+    return DONE;
+  }
+}
+
+/** Feeds a runner from a private queue, with retries in the process. */
+export class PrivateRetries implements ConsumeEvents {
+  private readonly timers = new Map<NodeJS.Timeout, Delivery>();
+  private isStopped = false;
+
+  constructor(
+    private readonly runner: GroupRunner,
+    private readonly onGap?: () => void,
+  ) {}
+
+  deliver(delivery: Delivery, settle: Settle = (outcome) => delivery.settle(outcome)): void {
+    const { message, attempt, deferrals } = delivery;
+    this.runner.deliver(new PrivateDelivery(delivery, this, settle, message, attempt, deferrals));
+  }
+
+  gap(): void {
+    this.onGap?.();
+  }
+
+  later(delayMs: number, delivery: Delivery): void {
+    if (this.isStopped) return this.giveUp(delivery);
+    const timer = setTimeout(() => {
+      this.timers.delete(timer);
+      this.runner.deliver(delivery);
+    }, delayMs);
+    this.timers.set(timer, delivery);
+  }
+
+  /** What waits for its next attempt is given up: its queue goes with this process. */
+  stop(): void {
+    this.isStopped = true;
+    for (const [timer, delivery] of this.timers) {
+      clearTimeout(timer);
+      this.giveUp(delivery);
+    }
+    this.timers.clear();
+  }
+
+  private giveUp(delivery: Delivery): void {
+    // the transport owns the outcome; a private message is at most once across a close
+    delivery.settle(RELEASE).catch(() => undefined);
+  }
+}
+
+/**
+ * One private queue for all the shared handlers of an instance: hands each broadcast to every group that asks for it
+ * and settles it when all of them have.
+ */
+export class BroadcastHub implements ConsumeEvents {
+  constructor(
+    private readonly members: readonly {
+      readonly retries: PrivateRetries;
+      readonly wants: (message: Message) => boolean;
+    }[],
+  ) {}
+
+  deliver(delivery: Delivery): void {
+    const takers = this.members.filter((member) => member.wants(delivery.message));
+    let left = takers.length;
+    let worst: Settlement = ACK;
+    const settle: Settle = (outcome) => {
+      if (outcome.kind === 'dead' || (outcome.kind === 'release' && worst.kind === 'ack')) worst = outcome;
+      return --left > 0 ? DONE : delivery.settle(worst);
+    };
+    if (left === 0) delivery.settle(ACK).catch(() => undefined);
+    for (const { retries } of takers) retries.deliver(delivery, settle);
+  }
+
+  stop(): void {
+    for (const { retries } of this.members) retries.stop();
+  }
+}

@@ -1,0 +1,48 @@
+import type { UnroutablePolicy } from './event-bus.options.js';
+
+/** What one publish may ask for; every field is optional. */
+export interface EventPublishOptions {
+  /** Default: a random UUID. Publish again with the same id when the outcome of a publish is unknown. */
+  readonly id?: string;
+  /** Name of the event on the wire. Default: that of the class or definition, else none. */
+  readonly type?: string;
+  /** Strings, finite numbers and booleans. Names with the prefixes `eb-` and `x-` are reserved. */
+  readonly headers?: Readonly<Record<string, string | number | boolean>>;
+  /** Ordering key. */
+  readonly key?: string;
+  readonly correlationId?: string;
+  /** Id of the message that made this one be published. */
+  readonly causationId?: string;
+  /** Not handled later than this, in milliseconds from now. */
+  readonly expiresInMs?: number;
+  /** Not handled sooner than this, in milliseconds from now. At most 30 days. */
+  readonly delayMs?: number;
+  /** Bound for this publish, in milliseconds. */
+  readonly timeoutMs?: number;
+  /** What happens when no group gets it. */
+  readonly unroutable?: UnroutablePolicy;
+  /** Stops waiting; what was sent by then may still arrive. */
+  readonly signal?: AbortSignal;
+  /** Resolves at once with state `queued`; a failure is logged and counted. */
+  readonly background?: boolean;
+}
+
+/** What became of a publish. */
+export interface PublishReceipt {
+  readonly id: string;
+  readonly topic: string;
+  /** `confirmed`: the broker is responsible for it. `stored`: an outbox is. `queued`: nobody is yet. */
+  readonly state: 'confirmed' | 'stored' | 'queued';
+  /** Whether any group got it; known only when confirmed. */
+  readonly routed?: boolean;
+}
+
+/** One event for `publishAll`: a topic with a payload, or an object of an `@Event` class. */
+export type OutgoingEvent =
+  | { readonly topic: string; readonly payload: unknown; readonly options?: EventPublishOptions }
+  | object;
+
+export interface PublishAllResult {
+  readonly confirmed: number;
+  readonly failed: readonly { readonly index: number; readonly error: unknown }[];
+}

@@ -1,0 +1,212 @@
+import { randomUUID } from 'node:crypto';
+import { ConfigurationError, MessageTooLargeError, UnroutableError, ValidationError } from '../core/errors.js';
+import type { Exchange } from '../core/exchange.js';
+import { toHeaders } from '../core/headers.js';
+import type { BusLogger } from '../core/logger.js';
+import type { Message } from '../core/message.js';
+import { ANY, bool, integer, oneOf, shape, text } from '../core/options.js';
+import { compose, type Middleware } from '../core/pipeline.js';
+import { validate } from '../core/schema.js';
+import type { Serializer } from '../core/serializer.js';
+import type { Routed, Target, Transport, TransportPublishOptions } from '../core/transport.js';
+import type { UnroutablePolicy } from './event-bus.options.js';
+import type { PublishCounters } from './event-bus.stats.js';
+import type { EventDefinition } from './event-definition.js';
+import type { EventPublishOptions, PublishReceipt } from './publish-options.js';
+
+/** Topics for which the warning "no group" was given; forgotten together, so that it stays bounded. */
+const WARNED = 1_000;
+const NO_OPTIONS: EventPublishOptions = Object.freeze({});
+
+const OPTIONS_SHAPE = shape({
+  id: text(/^[\x20-\x7e]{1,255}$/, '1 to 255 printable ASCII characters'),
+  type: text(/^[^\0]{1,255}$/, 'at most 255 characters'),
+  headers: ANY,
+  key: text(/^[^\0]{1,255}$/, 'at most 255 characters'),
+  correlationId: text(/^[^\0]{1,255}$/, 'at most 255 characters'),
+  causationId: text(/^[^\0]{1,255}$/, 'at most 255 characters'),
+  expiresInMs: integer(1, 2 ** 40),
+  delayMs: integer(0, 30 * 86_400_000),
+  timeoutMs: integer(1, 86_400_000),
+  unroutable: oneOf(['warn', 'reject', 'ignore']),
+  signal: ANY,
+  background: bool,
+});
+
+export interface Stored {
+  readonly state: 'confirmed' | 'stored';
+  readonly routed?: boolean;
+}
+
+/** The last step of a publish. An outbox takes the place of the direct one and answers `stored`. */
+export interface PublishStage {
+  send(target: Target, message: Message, options: TransportPublishOptions): Promise<Stored | Routed>;
+}
+
+export interface PublisherOptions {
+  readonly service: string | undefined;
+  readonly transport: Transport;
+  readonly serializer: Serializer;
+  readonly unroutable: UnroutablePolicy;
+  readonly maxMessageBytes: number;
+  readonly counters: PublishCounters;
+  readonly logger: BusLogger;
+  readonly middleware?: readonly Middleware<{ message: Message }>[] | undefined;
+  /** Default: straight to the transport. */
+  readonly stage?: PublishStage | undefined;
+}
+
+/** The way out: schema, serializer, limits, frozen message, middleware, stage, receipt. */
+export class Publisher {
+  private readonly stage: PublishStage;
+  private readonly warned = new Set<string>();
+  private readonly around: ReturnType<typeof compose<{ message: Message }>> | undefined;
+
+  constructor(private readonly options: PublisherOptions) {
+    this.stage = options.stage ?? { send: (target, message, o) => options.transport.publish(target, message, o) };
+    if (options.middleware && options.middleware.length > 0) this.around = compose(options.middleware);
+  }
+
+  /**
+   * @param definition what is known of the event when it has a class or a definition
+   * @param wait for room in a full buffer, whatever the bus is set to
+   */
+  async publish(
+    exchange: Exchange,
+    topic: string,
+    payload: unknown,
+    options: EventPublishOptions = NO_OPTIONS,
+    definition?: EventDefinition,
+    wait = false,
+  ): Promise<PublishReceipt> {
+    const { counters } = this.options;
+    counters.published++;
+    let message: Message;
+    try {
+      if (options !== NO_OPTIONS) assertOptions(options);
+      exchange.handler.assertTopic(topic);
+      const schema = definition?.schema;
+      const checked = schema ? await validate(schema, payload, `The payload for "${topic}"`) : payload;
+      message = this.toMessage(topic, checked, options, definition);
+    } catch (error) {
+      counters.failed++;
+      throw error;
+    }
+    const sent = this.send(exchange, message, options, wait);
+    if (!options.background) return sent;
+    sent.catch((error: unknown) => {
+      this.options.logger.error(
+        `"${message.topic}" (${message.id}), published in the background, is not sent: ${String(error)}`,
+      );
+    });
+    return { id: message.id, topic: message.topic, state: 'queued' };
+  }
+
+  private async send(
+    exchange: Exchange,
+    message: Message,
+    options: EventPublishOptions,
+    wait: boolean,
+  ): Promise<PublishReceipt> {
+    const { counters } = this.options;
+    const target: Target = { kind: 'exchange', exchange };
+    let outcome: Stored | Routed;
+    try {
+      outcome = this.around
+        ? await this.sendThrough(this.around, target, message, options, wait)
+        : await this.stage.send(target, message, transportOptions(options, wait));
+    } catch (error) {
+      counters.failed++;
+      throw error;
+    }
+    const { id, topic } = message;
+    if ('state' in outcome && outcome.state === 'stored') return { id, topic, state: 'stored' };
+    counters.confirmed++;
+    if (outcome.routed === false) this.onUnroutable(exchange, topic, options.unroutable ?? this.options.unroutable);
+    return outcome.routed === undefined
+      ? { id, topic, state: 'confirmed' }
+      : { id, topic, state: 'confirmed', routed: outcome.routed };
+  }
+
+  private async sendThrough(
+    around: NonNullable<Publisher['around']>,
+    target: Target,
+    message: Message,
+    options: EventPublishOptions,
+    wait: boolean,
+  ): Promise<Stored | Routed> {
+    const context = { message };
+    let outcome: Stored | Routed | undefined;
+    await around(context, async () => {
+      outcome = await this.stage.send(target, context.message, transportOptions(options, wait));
+    });
+    if (!outcome)
+      throw new ConfigurationError('A publish middleware did not call next(); throw an error to refuse a message.');
+    return outcome;
+  }
+
+  private toMessage(
+    topic: string,
+    payload: unknown,
+    options: EventPublishOptions,
+    definition?: EventDefinition,
+  ): Message {
+    const { serializer, maxMessageBytes, service } = this.options;
+    const body = this.encode(serializer, payload, topic);
+    if (body.byteLength > maxMessageBytes) {
+      throw new MessageTooLargeError(`The payload for "${topic}"`, body.byteLength, maxMessageBytes);
+    }
+    const now = Date.now();
+    const message: { -readonly [K in keyof Message]: Message[K] } = {
+      id: options.id ?? randomUUID(),
+      type: options.type ?? definition?.topic ?? '',
+      topic,
+      contentType: serializer.contentType,
+      headers: toHeaders(options.headers),
+      body,
+      timestamp: now,
+    };
+    if (definition?.version !== undefined) message.version = definition.version;
+    if (service !== undefined) message.source = service;
+    if (options.key !== undefined) message.key = options.key;
+    if (options.correlationId !== undefined) message.correlationId = options.correlationId;
+    if (options.causationId !== undefined) message.causationId = options.causationId;
+    if (options.expiresInMs !== undefined) message.expiresAt = now + options.expiresInMs;
+    if (options.delayMs) message.dueAt = now + options.delayMs;
+    return Object.freeze(message);
+  }
+
+  private encode(serializer: Serializer, payload: unknown, topic: string): Uint8Array {
+    try {
+      return serializer.encode(payload);
+    } catch (cause) {
+      if (cause instanceof ValidationError) throw cause;
+      throw new ValidationError(`The payload for "${topic}" cannot be serialized.`, [], { cause }, 'UNSERIALIZABLE');
+    }
+  }
+
+  private onUnroutable(exchange: Exchange, topic: string, policy: UnroutablePolicy): void {
+    this.options.counters.unroutable++;
+    if (policy === 'reject') throw new UnroutableError(exchange.name, topic);
+    if (policy === 'ignore' || this.warned.has(topic)) return;
+    if (this.warned.size >= WARNED) this.warned.clear();
+    this.warned.add(topic);
+    this.options.logger.warn(
+      `No group is bound to exchange "${exchange.name}" for topic "${topic}": nobody got it. Said once per topic.`,
+    );
+  }
+}
+
+function transportOptions({ timeoutMs, signal }: EventPublishOptions, wait: boolean): TransportPublishOptions {
+  const options: { -readonly [K in keyof TransportPublishOptions]: TransportPublishOptions[K] } = {};
+  if (timeoutMs !== undefined) options.timeoutMs = timeoutMs;
+  if (signal !== undefined) options.signal = signal;
+  if (wait) options.onFull = 'wait';
+  return options;
+}
+
+function assertOptions(options: EventPublishOptions): void {
+  const problems: string[] = [];
+  OPTIONS_SHAPE(options, 'publish options', problems);
+  if (problems.length > 0) throw new ConfigurationError(problems);
+}
