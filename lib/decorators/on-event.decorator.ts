@@ -1,0 +1,53 @@
+import 'reflect-metadata';
+import type { ConsumeGroupOptions } from '../bus/event-bus.options.js';
+import type { EventClass, EventDefinition } from '../bus/event-definition.js';
+import type { Headers } from '../core/message.js';
+import type { StandardSchema } from '../core/schema.js';
+import { writeParams } from './handler-params.js';
+import { ON_EVENT_METADATA, PARAMS_METADATA } from './metadata.js';
+
+/** What a handler asks for; every field is optional and the bus has the defaults. */
+export interface OnEventOptions extends Omit<ConsumeGroupOptions, 'enabled'> {
+  /** Shares one copy of each event with the other members of the group. Default: a group of its own. */
+  readonly group?: string;
+  /** `shared` (default): one instance gets each event. `broadcast`: every instance does, at most once. */
+  readonly delivery?: 'shared' | 'broadcast';
+  /** `key`: events with the same `key` are handled one at a time, in order. */
+  readonly ordered?: 'key';
+  /** Where a new group starts. Default `new`: with what is published from then on. */
+  readonly startFrom?: 'new' | 'earliest';
+  /** Standard Schema (zod, valibot, …) that a payload must fit; what does not is dead-lettered at once. */
+  readonly schema?: StandardSchema;
+  /** For headers exchanges: which headers must be there and equal. */
+  readonly headers?: Headers;
+  /** Whether all (default) or any of `headers`. */
+  readonly match?: 'all' | 'any';
+  /** Name of the bus. Default: the unnamed one. */
+  readonly bus?: string;
+}
+
+export type EventPattern = string | readonly string[] | EventClass | EventDefinition;
+
+export interface OnEventMetadata {
+  readonly pattern: EventPattern;
+  readonly options: OnEventOptions;
+}
+
+/**
+ * Makes a method of a provider or controller receive events. It is called with `(payload, context)`; `@Payload()` and
+ * `@Ctx()` of `@nestjs/microservices` work as well. When it throws, the event is retried and at last dead-lettered.
+ *
+ * @param pattern a topic with wildcards (`*` one word, `#` any number), several of them, an `@Event` class or a definition
+ * @example
+ * @OnEvent('orders.*')
+ * async onOrder(order: Order, context: EventContext) {}
+ * @publicApi
+ */
+export function OnEvent(pattern: EventPattern, options: OnEventOptions = {}): MethodDecorator {
+  return (target, key, descriptor) => {
+    const method = descriptor.value as object;
+    const earlier = (Reflect.getOwnMetadata(ON_EVENT_METADATA, method) ?? []) as readonly OnEventMetadata[];
+    Reflect.defineMetadata(ON_EVENT_METADATA, [...earlier, { pattern, options }], method);
+    writeParams(target, key, PARAMS_METADATA);
+  };
+}

@@ -1,0 +1,103 @@
+import {
+  Inject,
+  Injectable,
+  Logger,
+  type OnApplicationBootstrap,
+  type OnApplicationShutdown,
+  type OnModuleDestroy,
+  type OnModuleInit,
+} from '@nestjs/common';
+import { ModulesContainer } from '@nestjs/core';
+import type { EventBusOptions } from './bus/event-bus.options.js';
+import type { HandlerRegistration } from './bus/group-definition.js';
+import { ConfigurationError } from './core/errors.js';
+import type { Transport } from './core/transport.js';
+import { EVENT_BUS_NAME, EventBusExplorer } from './event-bus.explorer.js';
+import type { EventBusService } from './event-bus.service.js';
+import type { TransportDefinition } from './transports/transport.registry.js';
+
+/** The parts of one bus, under tokens that are the same in every bus module. */
+export const LIFECYCLE_PARTS = 'EVENT_BUS_LIFECYCLE_PARTS';
+
+export interface LifecycleParts {
+  readonly bus: EventBusService;
+  readonly options: EventBusModuleOptions;
+  readonly transport: Transport;
+}
+
+/** What the options hold for the Nest layer besides those of the bus. */
+export interface EventBusModuleOptions extends EventBusOptions {
+  /** `inherit`: the application's global guards, pipes, interceptors and filters run for events too. Default `none`. */
+  readonly globalEnhancers?: 'none' | 'inherit';
+  /** Transports of other packages, chosen by `transport.type` or the scheme of a URL. */
+  readonly transports?: readonly TransportDefinition[];
+}
+
+/**
+ * First to start, last to stop: finds the handlers and declares their queues before any other module can publish;
+ * keeps publishing open until every other module has shut down.
+ */
+@Injectable()
+export class EventBusOpener implements OnModuleInit, OnApplicationShutdown {
+  private readonly logger = new Logger('EventBus');
+
+  constructor(
+    @Inject(LIFECYCLE_PARTS) private readonly parts: LifecycleParts,
+    private readonly explorer: EventBusExplorer,
+    private readonly modules: ModulesContainer,
+  ) {}
+
+  async onModuleInit(): Promise<void> {
+    const { bus, options, transport } = this.parts;
+    try {
+      this.assertOnlyBusOfItsName();
+      const registrations = await this.explorer.explore({
+        bus: bus.name,
+        service: options.service,
+        durable: transport.capabilities.durable,
+        globalEnhancers: options.globalEnhancers === 'inherit',
+      });
+      await bus.prepare(registrations);
+      this.announce(registrations);
+    } catch (error) {
+      await bus.close(); // else a reconnecting transport would keep the failed process alive
+      throw error;
+    }
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    await this.parts.bus.close();
+  }
+
+  private announce(registrations: readonly HandlerRegistration[]): void {
+    const logger = this.parts.options.logger ?? this.logger;
+    for (const { rules, place, group } of registrations) {
+      logger.log(`Mapped {${rules.map((rule) => rule.pattern).join(', ')}} to ${place}, group ${group}`);
+    }
+  }
+
+  private assertOnlyBusOfItsName(): void {
+    const { name } = this.parts.bus;
+    const twins = [...this.modules.values()].filter(
+      (module) => module.providers.get(EVENT_BUS_NAME)?.instance === name,
+    );
+    if (twins.length <= 1) return;
+    throw new ConfigurationError(
+      `EventBusModule.forRoot() is imported ${twins.length} times for the bus "${name}". Import it once in the root module, or give each bus a name.`,
+    );
+  }
+}
+
+/** Last to start, first to stop: consumes only while everything that a handler may need is up. */
+@Injectable()
+export class EventBusStarter implements OnApplicationBootstrap, OnModuleDestroy {
+  constructor(@Inject(LIFECYCLE_PARTS) private readonly parts: LifecycleParts) {}
+
+  async onApplicationBootstrap(): Promise<void> {
+    if (this.parts.options.autoStart ?? true) await this.parts.bus.start();
+  }
+
+  async onModuleDestroy(): Promise<void> {
+    await this.parts.bus.drain();
+  }
+}

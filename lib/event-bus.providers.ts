@@ -1,0 +1,97 @@
+import { Logger, type Provider } from '@nestjs/common';
+import { DeadLetterService } from './bus/dead-letter.service.js';
+import { qualify, type ResolvedOptions, resolveOptions } from './bus/event-bus.options.js';
+import type { ExchangeHandler } from './core/exchange.js';
+import type { BusLogger } from './core/logger.js';
+import type { Serializer } from './core/serializer.js';
+import type { Connection, Transport } from './core/transport.js';
+import { getEventBusToken } from './event-bus.constants.js';
+import { EVENT_BUS_NAME } from './event-bus.explorer.js';
+import { type EventBusModuleOptions, LIFECYCLE_PARTS } from './event-bus.lifecycle.js';
+import { EventBusService } from './event-bus.service.js';
+import { createExchangeHandler } from './exchanges/exchange.factory.js';
+import { JsonSerializer } from './serializers/json.serializer.js';
+import { type TransportFactory, TransportRegistry, type TransportSettings } from './transports/transport.registry.js';
+
+/** A transport of the options, ready to be built; or the user's own instance. */
+type Chosen =
+  | { readonly own: Transport }
+  | { readonly factory: TransportFactory; readonly settings: TransportSettings };
+
+/** What a bus is made of, each part under its own token, so that tests can replace it. */
+export function createBusProviders(name: string): readonly Provider[] {
+  const token = (kind: Parameters<typeof getEventBusToken>[0]): ReturnType<typeof getEventBusToken> =>
+    getEventBusToken(kind, name);
+  const resolved = `EVENT_BUS_RESOLVED_OPTIONS:${name}`;
+  const chosen = `EVENT_BUS_CHOSEN_TRANSPORT:${name}`;
+  return [
+    { provide: EVENT_BUS_NAME, useValue: name },
+    { provide: resolved, inject: [token('options')], useFactory: resolveOptions },
+    { provide: chosen, inject: [token('options'), resolved], useFactory: chooseTransport },
+    {
+      provide: token('connection'),
+      inject: [chosen],
+      useFactory: (choice: Chosen): Connection =>
+        'own' in choice ? choice.own.connection : choice.factory.createConnection(choice.settings),
+    },
+    {
+      provide: token('transport'),
+      inject: [chosen, token('connection')],
+      useFactory: (choice: Chosen, connection: Connection): Transport =>
+        'own' in choice ? choice.own : choice.factory.createTransport(choice.settings, connection),
+    },
+    {
+      provide: token('exchangeHandler'),
+      inject: [resolved],
+      useFactory: ({ exchange }: ResolvedOptions): ExchangeHandler =>
+        exchange.handler ?? createExchangeHandler(exchange.type),
+    },
+    {
+      provide: token('serializer'),
+      inject: [token('options')],
+      useFactory: ({ serializer }: EventBusModuleOptions): Serializer =>
+        typeof serializer === 'object' ? serializer : new JsonSerializer(),
+    },
+    {
+      provide: token('service'),
+      inject: [token('options'), resolved, token('transport'), token('exchangeHandler'), token('serializer')],
+      useFactory: (
+        raw: EventBusModuleOptions,
+        options: ResolvedOptions,
+        transport: Transport,
+        exchange: ExchangeHandler,
+        serializer: Serializer,
+      ) => new EventBusService({ name, options, transport, exchange, serializer, logger: loggerOf(raw) }),
+    },
+    {
+      provide: token('deadLetters'),
+      inject: [resolved, token('transport'), token('serializer')],
+      useFactory: (options: ResolvedOptions, transport: Transport, serializer: Serializer) =>
+        new DeadLetterService(transport.deadLetters, serializer, (group) => qualify(options, group)),
+    },
+    {
+      provide: LIFECYCLE_PARTS,
+      inject: [token('service'), token('options'), token('transport')],
+      useFactory: (bus: EventBusService, options: EventBusModuleOptions, transport: Transport) => ({
+        bus,
+        options,
+        transport,
+      }),
+    },
+  ];
+}
+
+async function chooseTransport(raw: EventBusModuleOptions, { service, publish }: ResolvedOptions): Promise<Chosen> {
+  const { transport = 'memory:' } = raw;
+  if (typeof transport === 'object' && 'publish' in transport && typeof transport.publish === 'function') {
+    return { own: transport as Transport };
+  }
+  const { definition, options } = new TransportRegistry(raw.transports).choose(
+    transport as Exclude<typeof transport, Transport>,
+  );
+  return { factory: await definition.load(), settings: { options, service, publish, logger: loggerOf(raw) } };
+}
+
+function loggerOf({ logger }: EventBusModuleOptions): BusLogger {
+  return logger ?? new Logger('EventBus');
+}

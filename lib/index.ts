@@ -1,0 +1,55 @@
+export { type DeadLetter, DeadLetterService } from './bus/dead-letter.service.js';
+export type { EventBusStatus, EventMessage, SubscribeHandler, SubscribeOptions } from './bus/event-bus.js';
+export type {
+  ConsumeGroupOptions,
+  EventBusOptions,
+  ExchangeOptions,
+  TransportOptions,
+  UnroutablePolicy,
+} from './bus/event-bus.options.js';
+export type { EventBusStats, GroupStats } from './bus/event-bus.stats.js';
+export type { EventContext } from './bus/event-context.js';
+export { defineEvent, type EventClass, type EventDefinition } from './bus/event-definition.js';
+export type {
+  EventPublishOptions as PublishOptions,
+  OutgoingEvent,
+  PublishAllResult,
+  PublishReceipt,
+} from './bus/publish-options.js';
+export type { Subscription } from './bus/subscription.js';
+export type { Delivery, Failure, Settlement } from './core/delivery.js';
+export * from './core/errors.js';
+export type { Binding, BindingRule, Exchange, ExchangeHandler, Routable } from './core/exchange.js';
+export type { BusLogger } from './core/logger.js';
+export type { Headers, HeaderValue, Message } from './core/message.js';
+export { exponential, fixed, type RetryPolicy } from './core/retry-policy.js';
+export type { StandardSchema } from './core/schema.js';
+export type { Serializer } from './core/serializer.js';
+export type * from './core/transport.js';
+export { Event } from './decorators/event.decorator.js';
+export { type EventPattern, OnEvent, type OnEventOptions } from './decorators/on-event.decorator.js';
+export {
+  EVENT_BUS_CONNECTION,
+  EVENT_BUS_EXCHANGE_HANDLER,
+  EVENT_BUS_OPTIONS,
+  EVENT_BUS_SERIALIZER,
+  EVENT_BUS_TRANSPORT,
+  type EventBusTokenKind,
+  getEventBusToken,
+} from './event-bus.constants.js';
+export type { EventBusModuleOptions } from './event-bus.lifecycle.js';
+export {
+  EventBusModule,
+  type EventBusModuleAsyncOptions,
+  type EventBusModuleExtras,
+  type EventBusOptionsFactory,
+} from './event-bus.module.js';
+export { EventBusService } from './event-bus.service.js';
+export { DirectExchange } from './exchanges/direct.exchange.js';
+export { FanoutExchange } from './exchanges/fanout.exchange.js';
+export { HeadersExchange } from './exchanges/headers.exchange.js';
+export { TopicExchange } from './exchanges/topic.exchange.js';
+export { InjectEventBus } from './inject-event-bus.decorator.js';
+export { JsonSerializer } from './serializers/json.serializer.js';
+export { MemoryTransport } from './transports/memory/memory.transport.js';
+export type { TransportDefinition, TransportFactory, TransportSettings } from './transports/transport.registry.js';
