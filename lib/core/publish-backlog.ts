@@ -15,7 +15,7 @@ export interface BacklogOptions {
 const SWEEP_MS = 100;
 
 /** One publish from call to settlement. Settles once; whoever comes later is ignored. */
-export class Outgoing {
+export class Outgoing<T = Target> {
   /** Set when the broker returned it: no group was bound. */
   returned = false;
   /** Whether its bytes were handed to the broker at least once. */
@@ -24,12 +24,12 @@ export class Outgoing {
   private onAbort: (() => void) | undefined;
 
   constructor(
-    readonly target: Target,
+    readonly target: T,
     readonly message: Message,
     readonly timeoutMs: number,
     readonly deadline: number,
     private readonly signal: AbortSignal | undefined,
-    private readonly onSettled: (outgoing: Outgoing) => void,
+    private readonly onSettled: (outgoing: Outgoing<T>) => void,
     private readonly onResolve: (routed: Routed) => void,
     private readonly onReject: (error: unknown) => void,
   ) {
@@ -64,9 +64,9 @@ export class Outgoing {
  * Publishes that wait for the broker: bounded by number and bytes, in order, each with a deadline. A transport takes
  * from the front what it can send and puts back what a lost connection left unconfirmed.
  */
-export class PublishBacklog {
-  private readonly waiting = new Deque<Outgoing>();
-  private readonly unsettled = new Set<Outgoing>();
+export class PublishBacklog<T = Target> {
+  private readonly waiting = new Deque<Outgoing<T>>();
+  private readonly unsettled = new Set<Outgoing<T>>();
   private waitingBytes = 0;
   private timer: NodeJS.Timeout | undefined;
   private closedFor: string | undefined;
@@ -74,7 +74,7 @@ export class PublishBacklog {
   /** @param timeoutError the error for a publish whose deadline has passed; the transport knows why it waited */
   constructor(
     private readonly options: BacklogOptions,
-    private readonly timeoutError: (outgoing: Outgoing) => Error,
+    private readonly timeoutError: (outgoing: Outgoing<T>) => Error,
   ) {}
 
   /** Publishes that wait to be sent. */
@@ -96,7 +96,7 @@ export class PublishBacklog {
    *
    * @param room how many messages could be sent right away
    */
-  add(target: Target, message: Message, options: TransportPublishOptions | undefined, room: number): Promise<Routed> {
+  add(target: T, message: Message, options: TransportPublishOptions | undefined, room: number): Promise<Routed> {
     const { signal } = options ?? {};
     if (this.closedFor !== undefined) return Promise.reject(new BusClosedError(this.closedFor));
     if (signal?.aborted) return Promise.reject(signal.reason);
@@ -115,7 +115,7 @@ export class PublishBacklog {
     }
     return new Promise<Routed>((resolve, reject) => {
       const timeoutMs = options?.timeoutMs ?? this.options.timeoutMs;
-      const outgoing = new Outgoing(
+      const outgoing = new Outgoing<T>(
         target,
         message,
         timeoutMs,
@@ -133,7 +133,7 @@ export class PublishBacklog {
   }
 
   /** The next publish that still waits for an answer. */
-  shift(): Outgoing | undefined {
+  shift(): Outgoing<T> | undefined {
     for (let next = this.waiting.shift(); next; next = this.waiting.shift()) {
       this.waitingBytes -= next.message.body.byteLength;
       if (!next.settled) return next;
@@ -142,7 +142,7 @@ export class PublishBacklog {
   }
 
   /** Puts back what was sent but not confirmed, in its order, before everything else. */
-  putBack(sent: readonly Outgoing[]): void {
+  putBack(sent: readonly Outgoing<T>[]): void {
     for (const outgoing of sent.toReversed()) {
       if (outgoing.settled) continue;
       outgoing.returned = false;
@@ -174,7 +174,7 @@ export class PublishBacklog {
     this.timer = undefined;
   }
 
-  private readonly settled = (outgoing: Outgoing): void => {
+  private readonly settled = (outgoing: Outgoing<T>): void => {
     this.unsettled.delete(outgoing);
   };
 

@@ -1,0 +1,164 @@
+import type { Channel, ChannelModel, ConfirmChannel } from 'amqplib';
+import { withDeadline } from '../../core/deadline.js';
+import { ConnectionError } from '../../core/errors.js';
+import type { RabbitMqLink } from './rabbitmq.link.js';
+
+/** Bound for each exchange of frames with the broker. */
+export const RPC_TIMEOUT_MS = 10_000;
+const FIRST_BACKOFF_MS = 100;
+const BACKOFF_CAP_MS = 5_000;
+
+export interface ChannelHooks<C extends Channel> {
+  /** Everything that must stand before the channel is used. Its failure closes the channel, and another is tried. */
+  setUp(channel: C, connection: ChannelModel): Promise<void>;
+  onReady?(channel: C): void;
+  /** @param error why the broker closed it; absent when the connection went */
+  onLost?(channel: C, error: ChannelError | undefined): void;
+  onSetUpFailed?(error: Error): void;
+}
+
+/** An error by which the broker closes a channel. */
+export type ChannelError = Error & { readonly code?: number };
+
+/** The RPC did not fail, the broker was just silent. */
+export function rpc<T>(work: Promise<T>, what: string): Promise<T> {
+  return withDeadline(
+    work,
+    RPC_TIMEOUT_MS,
+    () => new ConnectionError(`RabbitMQ did not answer in ${RPC_TIMEOUT_MS} ms: ${what}.`),
+  );
+}
+
+/**
+ * A channel that is opened anew, and set up anew, after each loss: of the channel alone as of its connection. Whoever
+ * uses it keeps the channel that a message came on, and so can never settle on another one.
+ */
+export class SupervisedChannel<C extends Channel> {
+  private ready: C | undefined;
+  private generation = 0;
+  private failures = 0;
+  private timer: NodeJS.Timeout | undefined;
+  private isClosed = false;
+  private unlisten: (() => void) | undefined;
+
+  constructor(
+    private readonly link: RabbitMqLink,
+    private readonly create: (connection: ChannelModel) => Promise<C>,
+    private readonly hooks: ChannelHooks<C>,
+  ) {}
+
+  /** The channel, while it is set up and open. */
+  get current(): C | undefined {
+    return this.ready;
+  }
+
+  open(): void {
+    if (this.unlisten || this.isClosed) return;
+    this.unlisten = this.link.listen({
+      onUp: (connection) => this.start(connection),
+      onDown: () => this.cancelTimer(),
+    });
+    if (this.link.connection) this.start(this.link.connection);
+  }
+
+  async close(deadlineMs = RPC_TIMEOUT_MS): Promise<void> {
+    this.isClosed = true;
+    this.generation++;
+    this.cancelTimer();
+    this.unlisten?.();
+    const channel = this.ready;
+    this.ready = undefined;
+    if (!channel) return;
+    try {
+      await withDeadline(channel.close(), deadlineMs, () => new ConnectionError('The channel did not close in time.'));
+    } catch {
+      // gone already, or going with its connection
+    }
+  }
+
+  private start(connection: ChannelModel): void {
+    this.cancelTimer();
+    const generation = ++this.generation;
+    void this.attempt(connection, generation);
+  }
+
+  /** Never rejects. */
+  private async attempt(connection: ChannelModel, generation: number): Promise<void> {
+    let channel: C | undefined;
+    try {
+      channel = await rpc(this.create(connection), 'open a channel');
+      const isOpen = this.watch(channel, connection);
+      await this.hooks.setUp(channel, connection);
+      if (!isOpen()) throw new ConnectionError('The channel was closed while it was set up.');
+    } catch (error) {
+      if (channel) closeQuietly(channel);
+      if (generation !== this.generation) return;
+      this.hooks.onSetUpFailed?.(error instanceof Error ? error : new Error(String(error)));
+      this.retry(connection);
+      return;
+    }
+    if (generation !== this.generation) return closeQuietly(channel);
+    this.failures = 0;
+    this.ready = channel;
+    this.hooks.onReady?.(channel);
+  }
+
+  /** @returns whether it is still open */
+  private watch(channel: C, connection: ChannelModel): () => boolean {
+    let cause: ChannelError | undefined;
+    let isOpen = true;
+    channel.on('error', (error: ChannelError) => {
+      cause = error;
+    });
+    channel.on('close', () => {
+      isOpen = false;
+      if (this.ready !== channel) return; // still being set up: its RPC fails, and attempt() tries again
+      this.ready = undefined;
+      const isConnected = this.link.connection === connection;
+      this.hooks.onLost?.(channel, isConnected ? cause : undefined);
+      if (isConnected) this.retry(connection);
+    });
+    return () => isOpen;
+  }
+
+  private retry(connection: ChannelModel): void {
+    if (this.isClosed || this.link.connection !== connection) return;
+    const wait = Math.min(BACKOFF_CAP_MS, FIRST_BACKOFF_MS * 2 ** Math.min(10, this.failures++));
+    this.cancelTimer();
+    this.timer = setTimeout(() => {
+      if (!this.isClosed && this.link.connection === connection) this.start(connection);
+    }, wait);
+  }
+
+  private cancelTimer(): void {
+    clearTimeout(this.timer);
+    this.timer = undefined;
+  }
+}
+
+export function openChannel(connection: ChannelModel): Promise<Channel> {
+  return connection.createChannel();
+}
+
+export function openConfirmChannel(connection: ChannelModel): Promise<ConfirmChannel> {
+  return connection.createConfirmChannel();
+}
+
+/** Runs `work` on a channel of its own, so that its failure closes nothing else. */
+export async function withChannel<T>(connection: ChannelModel, work: (channel: Channel) => Promise<T>): Promise<T> {
+  const channel = await rpc(connection.createChannel(), 'open a channel');
+  channel.on('error', () => undefined); // the RPC that caused it rejects
+  try {
+    return await work(channel);
+  } finally {
+    closeQuietly(channel);
+  }
+}
+
+export function closeQuietly(channel: Channel): void {
+  try {
+    channel.close().catch(() => undefined); // closed meanwhile
+  } catch {
+    // closed already
+  }
+}

@@ -1,0 +1,83 @@
+import type { Channel, ChannelModel, GetMessage } from 'amqplib';
+import { ConfigurationError, ConnectionError } from '../../core/errors.js';
+import type { DeadLetterQuery, DeadLetterRecord, DeadLetters } from '../../core/transport.js';
+import { type ChannelError, rpc, withChannel } from './rabbitmq.channel.js';
+import { toDeadLetter } from './rabbitmq.codec.js';
+import type { RabbitMqCopies } from './rabbitmq.copies.js';
+import type { RabbitMqLink } from './rabbitmq.link.js';
+import { deadLetterQueue } from './rabbitmq.topology.js';
+
+/** Reads a dead-letter queue by taking without acknowledging: what is not removed goes back when the channel closes. */
+export class RabbitMqDeadLetters implements DeadLetters {
+  constructor(
+    private readonly link: RabbitMqLink,
+    private readonly copies: RabbitMqCopies,
+  ) {}
+
+  async list(group: string, limit: number): Promise<readonly DeadLetterRecord[]> {
+    const letters: DeadLetterRecord[] = [];
+    await this.withQueue(group, async (channel, queue) => {
+      for await (const message of take(channel, queue, limit)) letters.push(toDeadLetter(message));
+      // awaited, so that the letters are back before anyone looks again
+      await rpc(channel.close(), 'give dead letters back');
+    });
+    return letters;
+  }
+
+  async count(group: string): Promise<number> {
+    let count = 0;
+    await this.withQueue(group, async (channel, queue) => {
+      count = (await rpc(channel.checkQueue(queue), `count "${queue}"`)).messageCount;
+    });
+    return count;
+  }
+
+  async replay(group: string, { ids, limit = Number.POSITIVE_INFINITY }: DeadLetterQuery): Promise<number> {
+    let replayed = 0;
+    await this.withQueue(group, async (channel, queue) => {
+      const { messageCount } = await rpc(channel.checkQueue(queue), `count "${queue}"`);
+      for await (const message of take(channel, queue, messageCount)) {
+        if (replayed >= limit) break;
+        const letter = toDeadLetter(message);
+        if (ids && !ids.includes(letter.message.id)) continue;
+        if (!(await this.copies.giveBack(group, letter.message))) {
+          throw new ConfigurationError(
+            `Group "${group}" has no queue to replay to. Start its consumer once, so that it is declared.`,
+          );
+        }
+        channel.ack(message);
+        replayed++;
+      }
+      await rpc(channel.close(), 'give dead letters back');
+    });
+    return replayed;
+  }
+
+  async purge(group: string): Promise<number> {
+    let purged = 0;
+    await this.withQueue(group, async (channel, queue) => {
+      purged = (await rpc(channel.purgeQueue(queue), `purge "${queue}"`)).messageCount;
+    });
+    return purged;
+  }
+
+  /** A group that never had a dead letter may have no queue for them: then there is nothing to do. */
+  private async withQueue(group: string, work: (channel: Channel, queue: string) => Promise<void>): Promise<void> {
+    const connection: ChannelModel | undefined = this.link.connection;
+    if (!connection) throw new ConnectionError('The dead letters cannot be read: not connected to the broker.');
+    const queue = deadLetterQueue(group);
+    try {
+      await withChannel(connection, (channel) => work(channel, queue));
+    } catch (error) {
+      if ((error as ChannelError).code !== 404) throw error;
+    }
+  }
+}
+
+async function* take(channel: Channel, queue: string, limit: number): AsyncGenerator<GetMessage> {
+  for (let i = 0; i < limit; i++) {
+    const message = await rpc(channel.get(queue), `read "${queue}"`);
+    if (message === false) return;
+    yield message;
+  }
+}

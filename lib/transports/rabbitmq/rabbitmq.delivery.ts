@@ -1,0 +1,103 @@
+import type { Channel, ConsumeMessage } from 'amqplib';
+import { pause } from '../../core/deadline.js';
+import { type Delivery, LazySignal, type Settlement } from '../../core/delivery.js';
+import type { Message } from '../../core/message.js';
+import { attemptOf, deferralsOf, firstFailedAtOf, toMessage } from './rabbitmq.codec.js';
+import type { RabbitMqCopies } from './rabbitmq.copies.js';
+
+const LATE = Promise.resolve(false);
+const DONE = Promise.resolve(true);
+
+/** After a copy could not be made: how long the delivery is held before it is given back, so that nothing spins. */
+const COPY_FAILED_PAUSE_MS = 1_000;
+
+/** What a delivery needs of its consumer. */
+export interface DeliveryOwner {
+  readonly group: string | undefined;
+  readonly deadLetterGroup: string;
+  readonly copies: RabbitMqCopies;
+  /** Aborted when the consumer has closed. */
+  readonly closed: AbortSignal;
+  isCurrent(channel: Channel): boolean;
+  settled(delivery: RabbitMqDelivery): void;
+  copyFailed(error: unknown): void;
+}
+
+/** One arrival on one channel; it can be settled there and nowhere else. */
+export class RabbitMqDelivery extends LazySignal implements Delivery {
+  readonly message: Message;
+  readonly attempt: number;
+  private isSettled = false;
+
+  constructor(
+    private readonly owner: DeliveryOwner,
+    private readonly channel: Channel,
+    private readonly raw: ConsumeMessage,
+  ) {
+    super();
+    this.message = toMessage(raw);
+    this.attempt = attemptOf(raw);
+  }
+
+  get redelivered(): boolean {
+    return this.raw.fields.redelivered || this.attempt > 1;
+  }
+
+  get deferrals(): number {
+    return deferralsOf(this.raw);
+  }
+
+  settle(outcome: Settlement): Promise<boolean> {
+    if (this.isSettled) return LATE;
+    this.isSettled = true;
+    switch (outcome.kind) {
+      case 'ack':
+        return this.finish(() => this.channel.ack(this.raw));
+      case 'release':
+        return this.finish(() => this.channel.nack(this.raw, false, true));
+      case 'retry':
+      case 'dead':
+        return this.copyThenAck(outcome);
+    }
+  }
+
+  /** The copy first: if the process dies between the two there is one message too many, never one too few. */
+  private async copyThenAck(outcome: Extract<Settlement, { kind: 'retry' | 'dead' }>): Promise<boolean> {
+    if (!this.owner.isCurrent(this.channel)) return false;
+    try {
+      await this.copy(outcome);
+    } catch (error) {
+      this.owner.copyFailed(error);
+      await pause(COPY_FAILED_PAUSE_MS, this.owner.closed);
+      await this.finish(() => this.channel.reject(this.raw, true));
+      return false;
+    }
+    return this.finish(() => this.channel.ack(this.raw));
+  }
+
+  private async copy(outcome: Extract<Settlement, { kind: 'retry' | 'dead' }>): Promise<void> {
+    const { group, deadLetterGroup, copies } = this.owner;
+    const now = Date.now();
+    const { failure } = outcome;
+    const firstFailedAt = firstFailedAtOf(this.raw) ?? (failure ? now : undefined);
+    if (outcome.kind === 'retry' && group !== undefined) {
+      const { attempt, dueAt, delayMs, deferrals = this.deferrals } = outcome;
+      await copies.retry(group, delayMs, this.message, { attempt, deferrals, dueAt, firstFailedAt });
+      return;
+    }
+    const reason = outcome.kind === 'dead' ? outcome.reason : 'not-retryable';
+    const state = { attempt: this.attempt, reason, failure, firstFailedAt: firstFailedAt ?? now, lastFailedAt: now };
+    await copies.bury(group ?? deadLetterGroup, this.message, state);
+  }
+
+  private finish(send: () => void): Promise<boolean> {
+    if (!this.owner.isCurrent(this.channel)) return LATE;
+    try {
+      send();
+    } catch {
+      return LATE; // the channel has just begun to close; the broker delivers again
+    }
+    this.owner.settled(this);
+    return DONE;
+  }
+}

@@ -1,0 +1,200 @@
+import type { ConfirmChannel, ConsumeMessage } from 'amqplib';
+import { BusClosedError, ConfigurationError, ConnectionError, TopologyConflictError } from '../../core/errors.js';
+import { DEFAULTS } from '../../core/limits.js';
+import type { BusLogger } from '../../core/logger.js';
+import type { Message } from '../../core/message.js';
+import type { BacklogOptions } from '../../core/publish-backlog.js';
+import type {
+  ConsumeEvents,
+  Consumer,
+  DeadLetters,
+  ReplyPath,
+  Routed,
+  Source,
+  Target,
+  Topology,
+  Transport,
+  TransportCapabilities,
+  TransportPublishOptions,
+} from '../../core/transport.js';
+import { rpc } from './rabbitmq.channel.js';
+import { toMessage } from './rabbitmq.codec.js';
+import type { RabbitMqConnection } from './rabbitmq.connection.js';
+import { RabbitMqConsumer } from './rabbitmq.consumer.js';
+import { RabbitMqCopies } from './rabbitmq.copies.js';
+import { RabbitMqDeadLetters } from './rabbitmq.dead-letters.js';
+import { RabbitMqPublisher } from './rabbitmq.publisher.js';
+import { declareSource, declareTopology, EXCHANGE_TYPES } from './rabbitmq.topology.js';
+
+const DIRECT_REPLY_TO = 'amq.rabbitmq.reply-to';
+
+export interface RabbitMqSettings extends BacklogOptions {
+  readonly window: number;
+}
+
+/** RabbitMQ 3.10 and later: quorum queues, confirms, retry and dead-letter queues of each group's own. */
+export class RabbitMqTransport implements Transport {
+  readonly name = 'rabbitmq';
+  readonly capabilities: TransportCapabilities = Object.freeze({
+    durable: true,
+    ordered: 'single-consumer',
+    delay: 'levels',
+    unroutable: true,
+    replay: false,
+    exchangeTypes: EXCHANGE_TYPES,
+  });
+  readonly deadLetters: DeadLetters;
+  private readonly publisher: RabbitMqPublisher;
+  private readonly copies: RabbitMqCopies;
+  private readonly consumers = new Set<RabbitMqConsumer>();
+  private readonly replyPaths = new Set<RabbitMqPublisher>();
+  private topology: Topology = { exchanges: [], sources: [] };
+  private connecting: Promise<void> | undefined;
+  private begun: { readonly resolve: () => void; readonly reject: (error: Error) => void } | undefined;
+  private closing: Promise<void> | undefined;
+
+  constructor(
+    readonly connection: RabbitMqConnection,
+    private readonly settings: RabbitMqSettings,
+    private readonly logger: BusLogger,
+  ) {
+    this.publisher = new RabbitMqPublisher(connection.publish, {
+      ...settings,
+      prepare: (_, link) => declareTopology(link, this.topology),
+      onPrepared: () => this.begun?.resolve(),
+      onPrepareFailed: (error) => this.onPrepareFailed(error),
+    });
+    this.copies = new RabbitMqCopies(connection.publish, this.publisher);
+    this.deadLetters = new RabbitMqDeadLetters(connection.consume, this.copies);
+  }
+
+  connect(topology: Topology): Promise<void> {
+    if (this.closing) return Promise.reject(new BusClosedError('connect'));
+    this.connecting ??= this.begin(topology);
+    return this.connecting;
+  }
+
+  async declare(source: Source): Promise<void> {
+    this.assertOpen('declare');
+    if (source.group === undefined) return;
+    const link = this.connection.publish.connection;
+    if (!link) throw new ConnectionError(`"${source.group}" cannot be declared: not connected to the broker.`);
+    await declareSource(link, source, source.group);
+    this.remember(source);
+  }
+
+  publish(target: Target, message: Message, options?: TransportPublishOptions): Promise<Routed> {
+    if (target.kind === 'exchange') target.exchange.handler.assertTopic(message.topic);
+    return this.publisher.publish(target, message, options);
+  }
+
+  async consume(source: Source, events: ConsumeEvents): Promise<Consumer> {
+    this.assertOpen('subscribe');
+    const consumer = new RabbitMqConsumer(this.connection.consume, this.copies, source, events, this.logger, (closed) =>
+      this.consumers.delete(closed),
+    );
+    this.consumers.add(consumer);
+    try {
+      await consumer.start();
+    } catch (error) {
+      await consumer.close({ deadlineMs: 1_000 });
+      throw error;
+    }
+    this.remember(source);
+    return consumer;
+  }
+
+  async openReplies(onReply: (message: Message) => void): Promise<ReplyPath> {
+    this.assertOpen('wait for replies');
+    let opened: (() => void) | undefined;
+    const ready = new Promise<void>((resolve) => {
+      opened = resolve;
+    });
+    const path = new RabbitMqPublisher(this.connection.publish, {
+      ...this.settings,
+      prepare: (channel) => consumeReplies(channel, onReply),
+      onPrepared: () => opened?.(),
+    });
+    this.replyPaths.add(path);
+    path.open();
+    await rpc(ready, 'open the reply channel');
+    return {
+      address: DIRECT_REPLY_TO,
+      publish: (target, message, options) => path.publish(target, message, options),
+      close: async () => {
+        this.replyPaths.delete(path);
+        await path.close(0);
+      },
+    };
+  }
+
+  describe(): Readonly<Record<string, unknown>> {
+    const { state, endpoint, publish, consume } = this.connection;
+    return {
+      transport: this.name,
+      endpoint,
+      state,
+      publish: { state: publish.state, pending: this.publisher.pending, waiting: this.publisher.waiting },
+      consume: { state: consume.state, consumers: this.consumers.size },
+    };
+  }
+
+  close({ deadlineMs = DEFAULTS.shutdownDeadlineMs }: { readonly deadlineMs?: number } = {}): Promise<void> {
+    this.closing ??= this.shutDown(deadlineMs);
+    return this.closing;
+  }
+
+  private begin(topology: Topology): Promise<void> {
+    this.topology = topology;
+    const ready = new Promise<void>((resolve, reject) => {
+      this.begun = { resolve, reject };
+    });
+    const { publish, consume } = this.connection;
+    const onRefused = (error: Error): void => this.begun?.reject(error);
+    let consumable: (() => void) | undefined;
+    const isConsumable = new Promise<void>((resolve) => {
+      consumable = resolve;
+    });
+    const unlisten = [publish.listen({ onRefused }), consume.listen({ onRefused, onUp: () => consumable?.() })];
+    this.connection.open();
+    this.publisher.open();
+    return Promise.all([ready, isConsumable])
+      .then(() => undefined)
+      .finally(() => {
+        for (const stop of unlisten) stop();
+      });
+  }
+
+  private onPrepareFailed(error: Error): void {
+    if (error instanceof TopologyConflictError || error instanceof ConfigurationError) this.begun?.reject(error);
+    if (!this.closing) this.logger.warn(`RabbitMQ: the topology cannot be declared, trying again: ${error.message}`);
+  }
+
+  /** Declared again before publishing goes on after a reconnect, so that no event finds its queue missing. */
+  private remember(source: Source): void {
+    if (source.group === undefined || this.topology.sources.some((known) => known.group === source.group)) return;
+    this.topology = { ...this.topology, sources: [...this.topology.sources, source] };
+  }
+
+  private async shutDown(deadlineMs: number): Promise<void> {
+    const end = Date.now() + deadlineMs;
+    const left = (): number => Math.max(50, end - Date.now());
+    this.begun?.reject(new BusClosedError('connect'));
+    this.connecting?.catch(() => undefined); // whoever waits for it is told; nobody has to wait
+    await Promise.all([...this.consumers].map((consumer) => consumer.close({ deadlineMs })));
+    await Promise.all([this.publisher.close(left()), ...[...this.replyPaths].map((path) => path.close(0))]);
+    await this.connection.close(left());
+  }
+
+  private assertOpen(what: string): void {
+    if (this.closing) throw new BusClosedError(what);
+  }
+}
+
+async function consumeReplies(channel: ConfirmChannel, onReply: (message: Message) => void): Promise<void> {
+  const onMessage = (message: ConsumeMessage | null): void => {
+    if (message) onReply(toMessage(message));
+  };
+  // requests must be published on the channel that consumes their replies
+  await rpc(channel.consume(DIRECT_REPLY_TO, onMessage, { noAck: true }), 'consume replies');
+}
