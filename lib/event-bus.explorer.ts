@@ -1,14 +1,14 @@
 import 'reflect-metadata';
 import { Injectable } from '@nestjs/common';
 import { DiscoveryService, MetadataScanner, ModulesContainer } from '@nestjs/core';
-import { CHECKS, HANDLER_POLICY_SHAPE } from './bus/event-bus.options.js';
 import { EventRegistry } from './bus/event-registry.js';
 import type { HandlerRegistration } from './bus/group-definition.js';
+import { CHECKS, HANDLER_POLICY_SHAPE } from './bus/resolved-options.js';
 import { ConfigurationError } from './core/errors.js';
 import { ANY, listOf, oneOf, recordOf, shape, text } from './core/options.js';
 import { isStandardSchema } from './core/schema.js';
 import { ON_EVENT_METADATA } from './decorators/metadata.js';
-import type { EventPattern, OnEventMetadata, OnEventOptions } from './decorators/on-event.decorator.js';
+import type { OnEventMetadata, OnEventOptions } from './decorators/on-event.decorator.js';
 import { DEFAULT_BUS } from './event-bus.constants.js';
 import { HandlerInvoker, type InstanceWrapper } from './handler-invoker.js';
 import { classifyNestError } from './nest-errors.js';
@@ -126,7 +126,7 @@ export class EventBusExplorer {
       schema: ownSchema,
       ...policy
     } = options;
-    const { patterns, event, schema } = this.patternsOf(pattern);
+    const { patterns, event, schema } = this.registry.describe(pattern);
     if (group !== undefined && delivery === 'broadcast') {
       throw new ConfigurationError(
         `group and delivery: 'broadcast' exclude each other: a broadcast reaches every instance.`,
@@ -149,15 +149,6 @@ export class EventBusExplorer {
       event,
       schema: ownSchema ?? schema,
     };
-  }
-
-  private patternsOf(
-    pattern: EventPattern,
-  ): { readonly patterns: readonly string[] } & Pick<HandlerRegistration, 'event' | 'schema'> {
-    if (typeof pattern === 'string') return { patterns: [pattern] };
-    if (Array.isArray(pattern)) return { patterns: pattern };
-    const { topic, version = 1, schema } = this.registry.get(pattern);
-    return { patterns: [topic], event: { type: topic, version }, schema };
   }
 
   private assertKnownBuses(found: readonly Found[]): string[] {

@@ -1,6 +1,6 @@
 import { Logger, type Provider } from '@nestjs/common';
 import { DeadLetterService } from './bus/dead-letter.service.js';
-import { qualify, type ResolvedOptions, resolveOptions } from './bus/event-bus.options.js';
+import { qualify, type ResolvedOptions, resolveOptions } from './bus/resolved-options.js';
 import type { ExchangeHandler } from './core/exchange.js';
 import type { BusLogger } from './core/logger.js';
 import type { Serializer } from './core/serializer.js';

@@ -188,9 +188,9 @@ async function recover(filters: ExceptionsHandler, error: unknown, args: readonl
 }
 
 function assertSeams(seams: Partial<ContextCreatorSeams>): void {
-  const { getContextModuleKey, getParamValue, transformToResult, filtersContextCreator } = seams;
-  const all = [getContextModuleKey, getParamValue, transformToResult, filtersContextCreator?.create];
-  if (all.every((seam) => typeof seam === 'function')) return;
+  const names = ['getContextModuleKey', 'getParamValue', 'transformToResult'] as const;
+  const filters = seams.filtersContextCreator as { readonly create?: unknown } | undefined;
+  if (names.every((name) => typeof seams[name] === 'function') && typeof filters?.create === 'function') return;
   throw new ConfigurationError(
     'This release of @nestjs/core is not supported: its ExternalContextCreator was rebuilt. Update nestjs-event-bus.',
   );

@@ -1,5 +1,5 @@
+export type { EventBusStatus } from './bus/bus-lifecycle.js';
 export { type DeadLetter, DeadLetterService } from './bus/dead-letter.service.js';
-export type { EventBusStatus, EventMessage, SubscribeHandler, SubscribeOptions } from './bus/event-bus.js';
 export type {
   ConsumeGroupOptions,
   EventBusOptions,
@@ -16,6 +16,7 @@ export type {
   PublishAllResult,
   PublishReceipt,
 } from './bus/publish-options.js';
+export type { EventMessage, SubscribeHandler, SubscribeOptions } from './bus/subscriber.js';
 export type { Subscription } from './bus/subscription.js';
 export type { Delivery, Failure, Settlement } from './core/delivery.js';
 export * from './core/errors.js';

@@ -7,7 +7,6 @@ import type { Serializer } from '../core/serializer.js';
 import type { ConsumeEvents, Consumer, Source, Transport } from '../core/transport.js';
 import { SharedPlaces } from './concurrency.js';
 import { Dispatcher } from './dispatcher.js';
-import { qualify, type ResolvedOptions } from './event-bus.options.js';
 import { GroupCounters, type GroupStats } from './event-bus.stats.js';
 import type { EventContext } from './event-context.js';
 import type { GroupDefinition } from './group-definition.js';
@@ -15,6 +14,7 @@ import { GroupRunner } from './group-runner.js';
 import { HandlerMatcher } from './handler-matcher.js';
 import { BroadcastHub, PrivateRetries } from './private-delivery.js';
 import type { EventPublishOptions } from './publish-options.js';
+import { qualify, type ResolvedOptions } from './resolved-options.js';
 
 export interface ConsumptionOptions {
   readonly options: ResolvedOptions;

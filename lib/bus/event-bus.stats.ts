@@ -34,6 +34,10 @@ export class GroupCounters {
   duplicates = 0;
   timedOut = 0;
   stale = 0;
+
+  read(): Omit<GroupStats, 'running' | 'waiting'> {
+    return Object.assign({}, this);
+  }
 }
 
 export class PublishCounters {
@@ -41,4 +45,8 @@ export class PublishCounters {
   confirmed = 0;
   failed = 0;
   unroutable = 0;
+
+  read(): Omit<EventBusStats, 'groups'> {
+    return Object.assign({}, this);
+  }
 }

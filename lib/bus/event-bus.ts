@@ -1,63 +1,19 @@
-import { randomUUID } from 'node:crypto';
 import { Observable } from 'rxjs';
-import { withDeadline } from '../core/deadline.js';
-import { BusClosedError, ConfigurationError, ConnectionError } from '../core/errors.js';
-import type { BindingRule, Exchange, ExchangeHandler } from '../core/exchange.js';
-import type { InboxStore } from '../core/inbox.js';
-import type { BusLogger } from '../core/logger.js';
-import type { Headers, Message } from '../core/message.js';
-import type { Middleware } from '../core/pipeline.js';
-import type { Serializer } from '../core/serializer.js';
-import type { Transport } from '../core/transport.js';
-import { type ActiveGroup, Consumption } from './consumption.js';
-import { type ConsumeGroupOptions, qualify, type ResolvedOptions } from './event-bus.options.js';
+import { BusClosedError, ConfigurationError } from '../core/errors.js';
+import type { Exchange } from '../core/exchange.js';
+import { BusLifecycle, type EventBusStatus } from './bus-lifecycle.js';
+import { Consumption } from './consumption.js';
+import type { EventBusParts } from './event-bus.parts.js';
 import { type EventBusStats, PublishCounters } from './event-bus.stats.js';
-import type { EventContext } from './event-context.js';
 import type { EventClass, EventDefinition } from './event-definition.js';
 import { EventRegistry } from './event-registry.js';
-import { defineGroups, type HandlerRegistration } from './group-definition.js';
+import type { HandlerRegistration } from './group-definition.js';
 import { publishAll } from './publish-all.js';
 import type { EventPublishOptions, OutgoingEvent, PublishAllResult, PublishReceipt } from './publish-options.js';
-import { Publisher, type PublishStage } from './publisher.js';
-import { BusSubscription, type Subscription } from './subscription.js';
-
-export type EventBusStatus = 'idle' | 'starting' | 'up' | 'degraded' | 'down' | 'closed';
-
-/** What a bus is built from. */
-export interface EventBusParts {
-  readonly name: string;
-  readonly options: ResolvedOptions;
-  readonly transport: Transport;
-  readonly exchange: ExchangeHandler;
-  readonly serializer: Serializer;
-  readonly logger: BusLogger;
-  readonly publishMiddleware?: readonly Middleware<{ message: Message }>[];
-  readonly consumeMiddleware?: readonly Middleware<EventContext>[];
-  /** Takes the place of sending straight to the transport: an outbox. */
-  readonly stage?: PublishStage;
-  readonly inbox?: { readonly store: InboxStore; readonly leaseMs: number };
-}
-
-export interface SubscribeOptions extends Omit<ConsumeGroupOptions, 'enabled'> {
-  /** Durable and shared under this name. Without it: a private queue, gone on cancel and close. */
-  readonly group?: string;
-  /** For headers exchanges. */
-  readonly headers?: Headers;
-  readonly match?: 'all' | 'any';
-  /** Called when messages may have been missed: a private queue had to be made anew after a reconnect. */
-  readonly onGap?: () => void;
-}
-
-/** One item of `observe`. */
-export interface EventMessage<T = unknown> {
-  readonly payload: T;
-  readonly topic: string;
-  readonly headers: Headers;
-  readonly message: Message;
-}
-
-/** Handler of `subscribe`. Its error is retried by the policy like that of a decorated method. */
-export type SubscribeHandler<T> = (payload: T, context: EventContext) => unknown;
+import { Publisher } from './publisher.js';
+import { qualify } from './resolved-options.js';
+import { type EventMessage, type SubscribeHandler, type SubscribeOptions, Subscriber } from './subscriber.js';
+import type { Subscription } from './subscription.js';
 
 /** The bus without Nest: publish, subscribe, status, and the steps of its life that the Nest layer calls in order. */
 export class EventBus {
@@ -67,12 +23,8 @@ export class EventBus {
   private readonly counters = new PublishCounters();
   private readonly publisher: Publisher;
   private readonly consumption: Consumption;
-  private phase: 'idle' | 'starting' | 'ready' | 'failed' | 'closed' = 'idle';
-  private decorated: readonly ActiveGroup[] = [];
-  private preparing: Promise<void> | undefined;
-  private starting: Promise<void> | undefined;
-  private draining: Promise<void> | undefined;
-  private closing: Promise<void> | undefined;
+  private readonly subscriber: Subscriber;
+  private readonly lifecycle: BusLifecycle;
 
   constructor(private readonly parts: EventBusParts) {
     const { options, transport, serializer, logger } = parts;
@@ -108,6 +60,8 @@ export class EventBus {
       middleware: parts.consumeMiddleware,
       inbox: parts.inbox,
     });
+    this.lifecycle = new BusLifecycle(parts, this.consumption, [this.exchange, this.broadcastExchange]);
+    this.subscriber = new Subscriber(parts, this.consumption, this.registry);
   }
 
   /** Name of the bus: `default`, or the `name` given to `forRoot`. */
@@ -120,12 +74,7 @@ export class EventBus {
    * a consumer is recovering. `down`: not connected.
    */
   get status(): EventBusStatus {
-    if (this.phase === 'closed' || this.phase === 'idle') return this.phase;
-    const { state } = this.parts.transport.connection;
-    if (state === 'up' && this.phase === 'starting') return 'starting';
-    if (state === 'up') return [...this.consumption.groups].some((g) => g.state === 'recovering') ? 'degraded' : 'up';
-    if (state === 'blocked') return 'degraded';
-    return this.phase === 'starting' && state !== 'closed' ? 'starting' : 'down';
+    return this.lifecycle.status;
   }
 
   /**
@@ -187,51 +136,8 @@ export class EventBus {
     handler: SubscribeHandler<T>,
     options: SubscribeOptions = {},
   ): Promise<Subscription> {
-    if (this.draining || this.closing) throw new BusClosedError('subscribe');
-    const { group: shared, headers, match, onGap, ...policy } = options;
-    const id = randomUUID();
-    const { patterns, ...known } = this.patternsOf(pattern);
-    const rule: Omit<BindingRule, 'pattern'> = { ...(headers && { headers }), ...(match && { match }) };
-    const registration: HandlerRegistration = {
-      place: `subscribe(${patterns.join(', ')})`,
-      group: shared ?? `${this.parts.options.service ?? 'app'}.subscription.${id}`,
-      delivery: shared === undefined ? 'broadcast' : 'shared',
-      rules: patterns.map((one) => ({ pattern: one, ...rule })),
-      policy,
-      invoke: (payload, context) => handler(payload as T, context),
-      ...known,
-    };
-    const [definition] = defineGroups(
-      [registration],
-      this.parts.options,
-      this.parts.exchange,
-      this.parts.transport.capabilities,
-    );
-    if (!definition) throw new ConfigurationError('subscribe() needs at least one pattern.');
-    this.assertSameBindings(definition.name, registration);
-    const group = this.consumption.add(definition, onGap);
-    const { timeoutMs } = this.parts.options.startup;
-    const begin = async (): Promise<void> => {
-      await this.consumption.start(group);
-      if (shared !== undefined) await this.consumption.startBroadcasts(group);
-    };
-    const begun = begin();
-    const { deadlineMs } = this.parts.options.shutdown;
-    const undo = (): Promise<void> => this.consumption.remove(group, deadlineMs);
-    try {
-      await withDeadline(
-        begun,
-        timeoutMs,
-        () => new ConnectionError(`The broker could not be reached within ${timeoutMs} ms; not subscribed.`),
-      );
-    } catch (error) {
-      // a consumer that starts after all is stopped as soon as it exists
-      begun
-        .then(undo, undo)
-        .catch((cause: unknown) => this.parts.logger.warn(`A late subscription could not be undone: ${String(cause)}`));
-      throw error;
-    }
-    return new BusSubscription(id, typeof pattern === 'string' ? pattern : patterns, shared, group.consumers, undo);
+    if (this.lifecycle.isClosing) throw new BusClosedError('subscribe');
+    return this.subscriber.subscribe(pattern, handler, options);
   }
 
   /**
@@ -261,14 +167,12 @@ export class EventBus {
    * @publicApi
    */
   start(): Promise<void> {
-    if (this.draining || this.closing) return Promise.reject(new BusClosedError('start'));
-    this.starting ??= this.startConsumers();
-    return this.starting;
+    return this.lifecycle.start();
   }
 
   /** Counters of this process since it started. @publicApi */
   stats(): EventBusStats {
-    return { ...this.counters, groups: this.consumption.stats() };
+    return { ...this.counters.read(), groups: this.consumption.stats() };
   }
 
   /** What the bus is made of, for operators: names, numbers and states, never a secret. @publicApi */
@@ -297,78 +201,17 @@ export class EventBus {
 
   /** Connects and declares what the decorated handlers need; publishes go out from then on. @internal */
   prepare(registrations: readonly HandlerRegistration[]): Promise<void> {
-    this.preparing ??= this.declare(registrations);
-    return this.preparing;
+    return this.lifecycle.prepare(registrations);
   }
 
   /** Stops consuming: by the deadline, what runs has ended or was given back. Idempotent. @internal */
   drain(): Promise<void> {
-    this.draining ??= this.consumption.close(this.parts.options.shutdown.deadlineMs);
-    return this.draining;
+    return this.lifecycle.drain();
   }
 
   /** Drains, sends what is buffered, closes. Idempotent. @internal */
   close(): Promise<void> {
-    this.closing ??= this.shutDown();
-    return this.closing;
-  }
-
-  private async declare(registrations: readonly HandlerRegistration[]): Promise<void> {
-    const { options, exchange, transport, logger } = this.parts;
-    const definitions = defineGroups(registrations, options, exchange, transport.capabilities);
-    this.phase = 'starting';
-    this.decorated = definitions.map((definition) => this.consumption.add(definition));
-    const sources = this.decorated.filter((g) => g.definition.delivery === 'shared').map((g) => g.source);
-    const connected = transport.connect({ exchanges: [this.exchange, this.broadcastExchange], sources }).then(
-      () => {
-        if (this.phase === 'starting') this.phase = 'ready';
-      },
-      (error: unknown) => {
-        this.phase = 'failed';
-        throw error;
-      },
-    );
-    const { mode, timeoutMs } = options.startup;
-    if (mode === 'background') {
-      connected.catch((error: unknown) =>
-        logger.error(`The event bus cannot start: ${error instanceof Error ? error.message : String(error)}`),
-      );
-      return;
-    }
-    await withDeadline(
-      connected,
-      timeoutMs,
-      () =>
-        new ConnectionError(
-          `The broker ${transport.connection.endpoint} was not ready within ${timeoutMs} ms. Start it, raise startup.timeoutMs, or use startup.mode 'background'.`,
-        ),
-    );
-  }
-
-  private async startConsumers(): Promise<void> {
-    const { logger, options } = this.parts;
-    const enabled = this.decorated.filter((group) => group.definition.policy.enabled);
-    const shared = enabled.filter((group) => group.definition.delivery === 'shared');
-    const started = Promise.all([
-      ...enabled.map((group) => this.consumption.start(group)),
-      this.consumption.startHub(shared),
-    ]);
-    if (options.startup.mode === 'wait') {
-      await started;
-      return;
-    }
-    started.catch((error: unknown) => {
-      if (!this.closing)
-        logger.error(`A consumer cannot start: ${error instanceof Error ? error.message : String(error)}`);
-    });
-  }
-
-  private async shutDown(): Promise<void> {
-    const { transport, options } = this.parts;
-    const end = Date.now() + options.shutdown.deadlineMs;
-    await this.drain();
-    await transport.close({ deadlineMs: Math.max(100, end - Date.now()) });
-    this.phase = 'closed';
+    return this.lifecycle.close();
   }
 
   private publishTyped(
@@ -403,31 +246,5 @@ export class EventBus {
     }
     const definition = this.registry.get(event);
     return this.publisher.publish(this.exchange, definition.topic, event, undefined, definition, true);
-  }
-
-  private patternsOf(pattern: string | readonly string[] | EventClass | EventDefinition): {
-    readonly patterns: readonly string[];
-  } & Pick<HandlerRegistration, 'event' | 'schema'> {
-    if (typeof pattern === 'string') return { patterns: [pattern] };
-    if (Array.isArray(pattern)) return { patterns: pattern };
-    const definition = this.registry.get(pattern);
-    return {
-      patterns: [definition.topic],
-      event: { type: definition.topic, version: definition.version ?? 1 },
-      schema: definition.schema,
-    };
-  }
-
-  /** Members of one group in one process that ask for different events would get each other's. */
-  private assertSameBindings(name: string, registration: HandlerRegistration): void {
-    const patterns = (rules: readonly BindingRule[]): string => JSON.stringify(rules);
-    for (const { definition } of this.consumption.groups) {
-      const other = definition.handlers.find((handler) => patterns(handler.rules) !== patterns(registration.rules));
-      if (definition.name === name && other) {
-        throw new ConfigurationError(
-          `Group "${name}" is used by ${other.place} with other patterns. Choose another group for ${registration.place}.`,
-        );
-      }
-    }
   }
 }

@@ -1,6 +1,11 @@
 import 'reflect-metadata';
 import { ConfigurationError } from '../core/errors.js';
 import { EVENT_METADATA, type EventClass, type EventDefinition } from './event-definition.js';
+import type { Handler } from './handler.js';
+
+export interface SubscribedEvent extends Pick<Handler, 'event' | 'schema'> {
+  readonly patterns: readonly string[];
+}
 
 /** Knows which class or definition stands for which event on the wire. The wire never chooses a class. */
 export class EventRegistry {
@@ -23,6 +28,14 @@ export class EventRegistry {
     throw new ConfigurationError(
       `${name || 'An anonymous class'} is not an event: decorate the class with @Event('some.topic'), or publish(topic, payload).`,
     );
+  }
+
+  /** What a subscription asks for: patterns, and for a class or definition the one event that it understands. */
+  describe(pattern: string | readonly string[] | EventClass | EventDefinition): SubscribedEvent {
+    if (typeof pattern === 'string') return { patterns: [pattern] };
+    if (Array.isArray(pattern)) return { patterns: pattern };
+    const { topic, version = 1, schema } = this.get(pattern);
+    return { patterns: [topic], event: { type: topic, version }, schema };
   }
 
   private ofClass(type: object): EventDefinition | undefined {

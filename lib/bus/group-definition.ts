@@ -2,13 +2,9 @@ import { ConfigurationError } from '../core/errors.js';
 import { compareSpecificity, type ExchangeHandler } from '../core/exchange.js';
 import { LIMITS } from '../core/limits.js';
 import type { TransportCapabilities } from '../core/transport.js';
-import {
-  type ConsumeGroupOptions,
-  type GroupPolicy,
-  type ResolvedOptions,
-  resolvePolicy,
-} from './event-bus.options.js';
+import type { ConsumeGroupOptions } from './event-bus.options.js';
 import type { Handler } from './handler.js';
+import { type GroupPolicy, type ResolvedOptions, resolvePolicy } from './resolved-options.js';
 
 /** A handler with what its decorator asked for. */
 export interface HandlerRegistration extends Handler {

@@ -32,7 +32,10 @@ export class GroupRunner implements ConsumeEvents, Waiter {
   }
 
   deliver(delivery: Delivery): void {
-    if (this.isStopped) return this.settle(delivery, RELEASE);
+    if (this.isStopped) {
+      this.settle(delivery, RELEASE);
+      return;
+    }
     this.waiting.push(delivery);
     this.pump();
   }
@@ -60,7 +63,7 @@ export class GroupRunner implements ConsumeEvents, Waiter {
   }
 
   stats(): GroupStats {
-    return { ...this.options.counters, running: this.running, waiting: this.waiting.size };
+    return { ...this.options.counters.read(), running: this.running, waiting: this.waiting.size };
   }
 
   private start(delivery: Delivery): void {

@@ -45,7 +45,10 @@ export class HandlerTimeouts {
     const now = Date.now();
     for (const run of this.runs) {
       const left = run.startedAt + this.timeoutMs - now;
-      if (left > 0) return this.arm(left);
+      if (left > 0) {
+        this.arm(left);
+        return;
+      }
       this.runs.delete(run);
       this.onTimeout(run);
     }

@@ -64,7 +64,10 @@ export class PrivateRetries implements ConsumeEvents {
   }
 
   later(delayMs: number, delivery: Delivery): void {
-    if (this.isStopped) return this.giveUp(delivery);
+    if (this.isStopped) {
+      this.giveUp(delivery);
+      return;
+    }
     const timer = setTimeout(() => {
       this.timers.delete(timer);
       this.runner.deliver(delivery);

@@ -28,16 +28,9 @@ export class BusSubscription implements Subscription {
 
   get state(): Subscription['state'] {
     if (this.cancelling) return 'cancelled';
-    switch (this.consumers[0]?.state) {
-      case 'running':
-        return 'active';
-      case 'paused':
-        return 'paused';
-      case 'recovering':
-        return 'recovering';
-      default:
-        return 'cancelled';
-    }
+    const state = this.consumers[0]?.state ?? 'closed';
+    if (state === 'running') return 'active';
+    return state === 'closed' ? 'cancelled' : state;
   }
 
   async pause(): Promise<void> {

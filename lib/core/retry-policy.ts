@@ -6,7 +6,7 @@ export interface RetryPolicy {
   /** Wait before attempt 2, 3, …, in milliseconds; the number of attempts is one more than their number. */
   readonly delaysMs: readonly number[];
   /** `false` for an error that trying again cannot mend: dead-lettered at once. Default: all can be retried. */
-  retryable?(error: unknown): boolean;
+  readonly retryable?: (error: unknown) => boolean;
 }
 
 export const DEFAULT_RETRY: RetryPolicy = Object.freeze({ delaysMs: DEFAULTS.retryDelaysMs });

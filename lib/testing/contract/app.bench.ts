@@ -83,11 +83,6 @@ export class AppBench extends Bench {
     throw new Error('The application booted.');
   }
 
-  /** Removed with the case, though no decorator names it. */
-  own(...args: Parameters<Bench['own']>): ReturnType<Bench['own']> {
-    return super.own(...args);
-  }
-
   override async dispose(): Promise<void> {
     await Promise.all(this.apps.map((app) => app.close()));
     await super.dispose();

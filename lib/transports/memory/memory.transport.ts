@@ -153,7 +153,8 @@ export class MemoryTransport implements Transport {
     if (target.kind === 'reply') {
       const onReply = this.replies.get(target.address);
       onReply?.(message);
-      return outgoing.resolve(onReply ? ROUTED : NOT_ROUTED);
+      outgoing.resolve(onReply ? ROUTED : NOT_ROUTED);
+      return;
     }
     if (target.kind === 'exchange') this.retain(target.exchange.name, message);
     const queues = target.kind === 'group' ? this.only(target.group) : this.bound(target.exchange, message);

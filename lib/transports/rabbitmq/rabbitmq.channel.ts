@@ -97,7 +97,10 @@ export class SupervisedChannel<C extends Channel> {
       this.retry(connection);
       return;
     }
-    if (generation !== this.generation) return closeQuietly(channel);
+    if (generation !== this.generation) {
+      closeQuietly(channel);
+      return;
+    }
     this.failures = 0;
     this.ready = channel;
     this.hooks.onReady?.(channel);

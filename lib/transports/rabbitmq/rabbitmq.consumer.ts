@@ -31,7 +31,7 @@ export class RabbitMqConsumer implements Consumer, DeliveryOwner {
   private closing: Promise<void> | undefined;
 
   constructor(
-    private readonly link: RabbitMqLink,
+    link: RabbitMqLink,
     readonly copies: RabbitMqCopies,
     private readonly source: Source,
     private readonly events: ConsumeEvents,
@@ -134,7 +134,10 @@ export class RabbitMqConsumer implements Consumer, DeliveryOwner {
   }
 
   private onMessage(channel: Channel, message: ConsumeMessage | null): void {
-    if (message === null) return this.onCancelled(channel);
+    if (message === null) {
+      this.onCancelled(channel);
+      return;
+    }
     const delivery = new RabbitMqDelivery(this, channel, message);
     this.outstanding.add(delivery);
     if (this.closing) delivery.settle({ kind: 'release' }).catch(() => undefined);

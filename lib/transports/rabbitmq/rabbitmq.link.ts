@@ -37,7 +37,7 @@ export class RabbitMqLink {
   constructor(
     private readonly options: ResolvedRabbitMqOptions,
     private readonly purpose: 'publish' | 'consume',
-    private readonly name: string,
+    name: string,
     private readonly logger: BusLogger,
   ) {
     this.manager = new AmqpConnectionManagerClass(null, {
@@ -99,7 +99,10 @@ export class RabbitMqLink {
   }
 
   private up(connection: ChannelModel): void {
-    if (this.stop.signal.aborted) return destroySocket(connection);
+    if (this.stop.signal.aborted) {
+      destroySocket(connection);
+      return;
+    }
     this.current = connection;
     this.attempt = 0;
     if (this.isWarned) this.logger.log(`RabbitMQ ${this.purpose} connection to ${this.options.endpoint} is back.`);

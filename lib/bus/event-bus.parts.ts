@@ -1,0 +1,25 @@
+import type { ExchangeHandler } from '../core/exchange.js';
+import type { InboxStore } from '../core/inbox.js';
+import type { BusLogger } from '../core/logger.js';
+import type { Message } from '../core/message.js';
+import type { Middleware } from '../core/pipeline.js';
+import type { Serializer } from '../core/serializer.js';
+import type { Transport } from '../core/transport.js';
+import type { EventContext } from './event-context.js';
+import type { PublishStage } from './publisher.js';
+import type { ResolvedOptions } from './resolved-options.js';
+
+/** What a bus is built from. */
+export interface EventBusParts {
+  readonly name: string;
+  readonly options: ResolvedOptions;
+  readonly transport: Transport;
+  readonly exchange: ExchangeHandler;
+  readonly serializer: Serializer;
+  readonly logger: BusLogger;
+  readonly publishMiddleware?: readonly Middleware<{ message: Message }>[];
+  readonly consumeMiddleware?: readonly Middleware<EventContext>[];
+  /** Takes the place of sending straight to the transport: an outbox. */
+  readonly stage?: PublishStage;
+  readonly inbox?: { readonly store: InboxStore; readonly leaseMs: number };
+}

@@ -1,0 +1,59 @@
+// Installs the packed library into empty projects and uses it there: `node test/package/run.mjs`.
+import { spawnSync } from 'node:child_process';
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const here = dirname(fileURLToPath(import.meta.url));
+const root = join(here, '..', '..');
+const readJson = (...path) => JSON.parse(readFileSync(join(...path), 'utf8'));
+const { devDependencies } = readJson(root, 'package.json');
+const nest11 = readJson(root, 'test', 'nest-11', 'package.json').dependencies;
+
+/** The versions that our other tests use. */
+const PROJECTS = {
+  'Nest 11': { '@nestjs/common': nest11['@nestjs/common'], '@nestjs/core': nest11['@nestjs/core'] },
+  'Nest 12': { '@nestjs/common': devDependencies['@nestjs/common'], '@nestjs/core': devDependencies['@nestjs/core'] },
+};
+
+/** Whether the command succeeded. npm needs a shell: it is a .cmd file on Windows. */
+function succeeds(command, args, options) {
+  const { error, status } = spawnSync(command, args, { stdio: 'inherit', timeout: 180_000, ...options });
+  if (error) console.error(error.message);
+  return status === 0;
+}
+
+function testProject(title, folder, tarball, nest) {
+  mkdirSync(folder);
+  const { 'reflect-metadata': metadata, rxjs } = devDependencies;
+  const dependencies = { ...nest, 'reflect-metadata': metadata, rxjs, 'nestjs-event-bus': `file:${tarball}` };
+  writeFileSync(join(folder, 'package.json'), JSON.stringify({ name: 'consumer', private: true, dependencies }));
+  copyFileSync(join(here, 'consumer.mjs'), join(folder, 'consumer.mjs'));
+  if (!succeeds('npm install --no-audit --no-fund', [], { cwd: folder, shell: true })) {
+    return [`${title}: npm install`];
+  }
+  return ['esm', 'cjs']
+    .filter((format) => !succeeds(process.execPath, ['consumer.mjs', format], { cwd: folder, timeout: 60_000 }))
+    .map((format) => `${title}: ${format}`);
+}
+
+const work = mkdtempSync(join(tmpdir(), 'nestjs-event-bus-package-'));
+const failed = [];
+try {
+  if (succeeds('npm pack --loglevel=warn --pack-destination', [`"${work}"`], { cwd: root, shell: true })) {
+    const tarball = join(
+      work,
+      readdirSync(work).find((name) => name.endsWith('.tgz')),
+    );
+    for (const [title, nest] of Object.entries(PROJECTS)) {
+      console.log(`${title}:`);
+      failed.push(...testProject(title, join(work, title.replace(' ', '-').toLowerCase()), tarball, nest));
+    }
+  } else failed.push('npm pack');
+} finally {
+  rmSync(work, { recursive: true, force: true });
+}
+for (const what of failed) console.error(`failed: ${what}`);
+console.log(failed.length === 0 ? 'packed library: passed' : 'packed library: failed');
+process.exitCode = failed.length === 0 ? 0 : 1;
