@@ -1,3 +1,4 @@
+import { isObservable, lastValueFrom } from 'rxjs';
 import { ACK, type Delivery, RELEASE, type Settlement } from '../core/delivery.js';
 import { DeadLetterError, DecodeError, HandlerTimeoutError, RetryLaterError, ValidationError } from '../core/errors.js';
 import { toFailure } from '../core/failure.js';
@@ -62,9 +63,13 @@ export class Dispatcher {
     }
     try {
       if (handler.schema) payload = await validate(handler.schema, payload, `The payload for ${handler.place}`);
-      return this.options.inbox
-        ? await this.once(handler, payload, delivery)
-        : await this.run(handler, payload, delivery);
+      if (this.around || this.options.inbox) return await this.once(handler, payload, delivery);
+      const context = new DeliveryContext(delivery, this.options.group);
+      const result = await handler.invoke(payload, context);
+      if (isObservable(result)) await lastValueFrom(result, { defaultValue: undefined });
+      if (context.hasEmitted) await this.emit(context);
+      this.options.counters.handled++;
+      return ACK;
     } catch (error) {
       return this.failed(delivery, error, handler);
     }
@@ -76,35 +81,36 @@ export class Dispatcher {
     return this.failed(delivery, new HandlerTimeoutError(this.options.group, this.options.timeoutMs));
   }
 
-  private async run(handler: Handler, payload: unknown, delivery: Delivery): Promise<Settlement> {
-    const context = new DeliveryContext(delivery, this.options.group);
-    if (this.around) await this.around(context, async () => void (await handler.invoke(payload, context)));
-    else await handler.invoke(payload, context);
-    const emitted = context.takeEmitted();
-    if (emitted)
-      await Promise.all(emitted.map(({ topic, payload, options }) => this.options.emit(topic, payload, options)));
-    this.options.counters.handled++;
-    return ACK;
-  }
-
+  /** With all that a bus may have around a handler. */
   private async once(handler: Handler, payload: unknown, delivery: Delivery): Promise<Settlement> {
     const { inbox, group, counters, timeoutMs } = this.options;
-    if (!inbox) return this.run(handler, payload, delivery);
     const { id } = delivery.message;
-    const claim = await inbox.store.claim(group, id, inbox.leaseMs);
+    const claim = (await inbox?.store.claim(group, id, inbox.leaseMs)) ?? 'new';
     if (claim === 'done') {
       counters.duplicates++;
       return ACK;
     }
     if (claim === 'busy') return this.hop(delivery, Date.now() + Math.min(timeoutMs, 1_000), delivery.deferrals);
     try {
-      const outcome = await this.run(handler, payload, delivery);
-      await inbox.store.done(group, id);
-      return outcome;
+      const context = new DeliveryContext(delivery, group);
+      const last = async (): Promise<void> => {
+        const result = await handler.invoke(payload, context);
+        if (isObservable(result)) await lastValueFrom(result, { defaultValue: undefined });
+      };
+      await (this.around ? this.around(context, last) : last());
+      if (context.hasEmitted) await this.emit(context);
+      await inbox?.store.done(group, id);
     } catch (error) {
-      await inbox.store.forget(group, id);
+      await inbox?.store.forget(group, id);
       throw error;
     }
+    counters.handled++;
+    return ACK;
+  }
+
+  private async emit(context: DeliveryContext): Promise<void> {
+    const emitted = context.takeEmitted();
+    await Promise.all(emitted.map(({ topic, payload, options }) => this.options.emit(topic, payload, options)));
   }
 
   private decode(message: Message): unknown {

@@ -10,7 +10,7 @@ import { EventRegistry } from './event-registry.js';
 import type { HandlerRegistration } from './group-definition.js';
 import { publishAll } from './publish-all.js';
 import type { EventPublishOptions, OutgoingEvent, PublishAllResult, PublishReceipt } from './publish-options.js';
-import { Publisher } from './publisher.js';
+import { type ExchangeTarget, Publisher } from './publisher.js';
 import { qualify } from './resolved-options.js';
 import { type EventMessage, type SubscribeHandler, type SubscribeOptions, Subscriber } from './subscriber.js';
 import type { Subscription } from './subscription.js';
@@ -18,8 +18,8 @@ import type { Subscription } from './subscription.js';
 /** The bus without Nest: publish, subscribe, status, and the steps of its life that the Nest layer calls in order. */
 export class EventBus {
   protected readonly registry = new EventRegistry();
-  private readonly exchange: Exchange;
-  private readonly broadcastExchange: Exchange;
+  private readonly events: ExchangeTarget;
+  private readonly broadcasts: ExchangeTarget;
   private readonly counters = new PublishCounters();
   private readonly publisher: Publisher;
   private readonly consumption: Consumption;
@@ -34,8 +34,10 @@ export class EventBus {
       );
     }
     const name = qualify(options, options.exchange.name);
-    this.exchange = { name, handler: parts.exchange };
-    this.broadcastExchange = { name: `${name}.broadcast`, handler: parts.exchange };
+    const exchange: Exchange = { name, handler: parts.exchange };
+    const broadcastExchange: Exchange = { name: `${name}.broadcast`, handler: parts.exchange };
+    this.events = { kind: 'exchange', exchange };
+    this.broadcasts = { kind: 'exchange', exchange: broadcastExchange };
     const { unroutable, maxMessageBytes } = options.publish;
     this.publisher = new Publisher({
       service: options.service,
@@ -51,8 +53,8 @@ export class EventBus {
     this.consumption = new Consumption({
       options,
       transport,
-      exchange: this.exchange,
-      broadcastExchange: this.broadcastExchange,
+      exchange,
+      broadcastExchange,
       serializer,
       maxMessageBytes,
       logger,
@@ -60,7 +62,7 @@ export class EventBus {
       middleware: parts.consumeMiddleware,
       inbox: parts.inbox,
     });
-    this.lifecycle = new BusLifecycle(parts, this.consumption, [this.exchange, this.broadcastExchange]);
+    this.lifecycle = new BusLifecycle(parts, this.consumption, [exchange, broadcastExchange]);
     this.subscriber = new Subscriber(parts, this.consumption, this.registry);
   }
 
@@ -94,8 +96,8 @@ export class EventBus {
   publish<T>(definition: EventDefinition<T>, payload: T, options?: EventPublishOptions): Promise<PublishReceipt>;
   publish(event: object, options?: EventPublishOptions): Promise<PublishReceipt>;
   publish(first: string | object, second?: unknown, third?: EventPublishOptions): Promise<PublishReceipt> {
-    if (typeof first === 'string') return this.publisher.publish(this.exchange, first, second, third);
-    return this.publishTyped(this.exchange, first, second, third);
+    if (typeof first === 'string') return this.publisher.publish(this.events, first, second, third);
+    return this.publishTyped(this.events, first, second, third);
   }
 
   /**
@@ -108,8 +110,8 @@ export class EventBus {
   broadcast<T>(definition: EventDefinition<T>, payload: T, options?: EventPublishOptions): Promise<PublishReceipt>;
   broadcast(event: object, options?: EventPublishOptions): Promise<PublishReceipt>;
   broadcast(first: string | object, second?: unknown, third?: EventPublishOptions): Promise<PublishReceipt> {
-    if (typeof first === 'string') return this.publisher.publish(this.broadcastExchange, first, second, third);
-    return this.publishTyped(this.broadcastExchange, first, second, third);
+    if (typeof first === 'string') return this.publisher.publish(this.broadcasts, first, second, third);
+    return this.publishTyped(this.broadcasts, first, second, third);
   }
 
   /**
@@ -183,7 +185,7 @@ export class EventBus {
       service: options.service,
       namespace: options.namespace,
       status: this.status,
-      exchange: { name: this.exchange.name, type: this.exchange.handler.type },
+      exchange: { name: this.events.exchange.name, type: this.events.exchange.handler.type },
       contentType: serializer.contentType,
       transport: transport.describe(),
       capabilities: transport.capabilities,
@@ -215,7 +217,7 @@ export class EventBus {
   }
 
   private publishTyped(
-    exchange: Exchange,
+    target: ExchangeTarget,
     first: object,
     second: unknown,
     third: EventPublishOptions | undefined,
@@ -227,10 +229,10 @@ export class EventBus {
       return Promise.reject(error);
     }
     if (definition === first || typeof first === 'function') {
-      return this.publisher.publish(exchange, definition.topic, second, third, definition);
+      return this.publisher.publish(target, definition.topic, second, third, definition);
     }
     return this.publisher.publish(
-      exchange,
+      target,
       definition.topic,
       first,
       second as EventPublishOptions | undefined,
@@ -242,9 +244,9 @@ export class EventBus {
     const { topic, payload, options } = event as { topic?: unknown; payload?: unknown; options?: EventPublishOptions };
     const prototype: unknown = Object.getPrototypeOf(event);
     if (typeof topic === 'string' && (prototype === Object.prototype || prototype === null)) {
-      return this.publisher.publish(this.exchange, topic, payload, options, undefined, true);
+      return this.publisher.publish(this.events, topic, payload, options, undefined, true);
     }
     const definition = this.registry.get(event);
-    return this.publisher.publish(this.exchange, definition.topic, event, undefined, definition, true);
+    return this.publisher.publish(this.events, definition.topic, event, undefined, definition, true);
   }
 }

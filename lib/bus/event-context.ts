@@ -67,9 +67,13 @@ export class DeliveryContext implements EventContext {
     this.emitted.push({ topic, payload, options: { correlationId, causationId: id, ...options } });
   }
 
+  get hasEmitted(): boolean {
+    return this.emitted !== undefined;
+  }
+
   /** What `emit` has collected. */
-  takeEmitted(): readonly Emitted[] | undefined {
-    const emitted = this.emitted;
+  takeEmitted(): readonly Emitted[] {
+    const { emitted = [] } = this;
     this.emitted = undefined;
     return emitted;
   }

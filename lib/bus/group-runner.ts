@@ -68,7 +68,14 @@ export class GroupRunner implements ConsumeEvents, Waiter {
 
   private start(delivery: Delivery): void {
     this.running++;
-    const run: Run = { delivery, startedAt: Date.now(), isTimedOut: false, isFinished: false };
+    const run: Run = {
+      delivery,
+      startedAt: Date.now(),
+      isTimedOut: false,
+      isFinished: false,
+      previous: undefined,
+      next: undefined,
+    };
     this.timeouts.watch(run);
     void this.run(run);
   }
@@ -81,7 +88,7 @@ export class GroupRunner implements ConsumeEvents, Waiter {
   private finish(run: Run, outcome: Settlement | undefined): void {
     if (run.isFinished) return;
     run.isFinished = true;
-    this.timeouts.forget(run);
+    if (!run.isTimedOut) this.timeouts.forget(run);
     this.settle(run.delivery, outcome ?? this.options.dispatcher.timedOut(run.delivery));
     this.running--;
     this.options.places.give();
@@ -101,13 +108,16 @@ export class GroupRunner implements ConsumeEvents, Waiter {
 
   private settle(delivery: Delivery, outcome: Settlement): void {
     if (outcome.kind !== 'ack') this.report(delivery, outcome);
-    delivery.settle(outcome).then(this.onSettled, this.onSettleFailed);
+    const settled = delivery.settle(outcome);
+    if (settled === false) this.options.counters.stale++;
+    else if (settled !== true) settled.then(this.onSettled, this.onSettleFailed);
   }
 
   private readonly onSettled = (isInTime: boolean): void => {
     if (!isInTime) this.options.counters.stale++;
   };
 
+  /** A transport that breaks its word must not take the process with it. */
   private readonly onSettleFailed = (error: unknown): void => {
     this.options.logger.error(
       `${this.options.group}: a delivery could not be settled (${describe(error)}); it comes again.`,

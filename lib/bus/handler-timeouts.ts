@@ -1,7 +1,8 @@
 import type { Delivery } from '../core/delivery.js';
+import { type Linked, LinkedList } from '../core/linked-list.js';
 
 /** One run of a handler. */
-export interface Run {
+export interface Run extends Linked {
   readonly delivery: Delivery;
   readonly startedAt: number;
   isTimedOut: boolean;
@@ -13,7 +14,7 @@ export interface Run {
  * began.
  */
 export class HandlerTimeouts {
-  private readonly runs = new Set<Run>();
+  private readonly runs = new LinkedList<Run>();
   private timer: NodeJS.Timeout | undefined;
 
   constructor(
@@ -26,8 +27,9 @@ export class HandlerTimeouts {
     if (!this.timer) this.arm(this.timeoutMs);
   }
 
+  /** For a run that has ended by itself. */
   forget(run: Run): void {
-    this.runs.delete(run);
+    this.runs.remove(run);
   }
 
   stop(): void {
@@ -43,13 +45,13 @@ export class HandlerTimeouts {
   private readonly check = (): void => {
     this.timer = undefined;
     const now = Date.now();
-    for (const run of this.runs) {
+    for (let run = this.runs.head; run; run = this.runs.head) {
       const left = run.startedAt + this.timeoutMs - now;
       if (left > 0) {
         this.arm(left);
         return;
       }
-      this.runs.delete(run);
+      this.runs.remove(run);
       this.onTimeout(run);
     }
   };

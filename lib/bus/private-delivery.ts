@@ -3,10 +3,8 @@ import type { Message } from '../core/message.js';
 import type { ConsumeEvents } from '../core/transport.js';
 import type { GroupRunner } from './group-runner.js';
 
-const DONE = Promise.resolve(true);
-
 /** Where the final outcome of a private delivery goes. */
-type Settle = (outcome: Settlement) => Promise<boolean>;
+type Settle = (outcome: Settlement) => boolean | Promise<boolean>;
 
 /**
  * A delivery of a queue that does not outlive its instance. It is retried in the process: a retry queue at the broker
@@ -34,13 +32,13 @@ class PrivateDelivery implements Delivery {
     this.inner.abort(reason);
   }
 
-  settle(outcome: Settlement): Promise<boolean> {
+  settle(outcome: Settlement): boolean | Promise<boolean> {
     if (outcome.kind !== 'retry') return this.settleInner(outcome);
     const { dueAt, deferrals = this.deferrals, attempt } = outcome;
     const message = dueAt === undefined ? this.message : { ...this.message, dueAt };
     const next = new PrivateDelivery(this.inner, this.owner, this.settleInner, message, attempt, deferrals);
     this.owner.later(outcome.delayMs, next);
-    return DONE;
+    return true;
   }
 }
 
@@ -87,7 +85,7 @@ export class PrivateRetries implements ConsumeEvents {
 
   private giveUp(delivery: Delivery): void {
     // the transport owns the outcome; a private message is at most once across a close
-    delivery.settle(RELEASE).catch(() => undefined);
+    void delivery.settle(RELEASE);
   }
 }
 
@@ -109,9 +107,9 @@ export class BroadcastHub implements ConsumeEvents {
     let worst: Settlement = ACK;
     const settle: Settle = (outcome) => {
       if (outcome.kind === 'dead' || (outcome.kind === 'release' && worst.kind === 'ack')) worst = outcome;
-      return --left > 0 ? DONE : delivery.settle(worst);
+      return --left > 0 ? true : delivery.settle(worst);
     };
-    if (left === 0) delivery.settle(ACK).catch(() => undefined);
+    if (left === 0) void delivery.settle(ACK);
     for (const { retries } of takers) retries.deliver(delivery, settle);
   }
 

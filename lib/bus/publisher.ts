@@ -1,7 +1,7 @@
-import { randomUUID } from 'node:crypto';
 import { ConfigurationError, MessageTooLargeError, UnroutableError, ValidationError } from '../core/errors.js';
 import type { Exchange } from '../core/exchange.js';
 import { toHeaders } from '../core/headers.js';
+import { IdSource } from '../core/id-source.js';
 import type { BusLogger } from '../core/logger.js';
 import type { Message } from '../core/message.js';
 import { ANY, bool, integer, oneOf, shape, text } from '../core/options.js';
@@ -16,6 +16,8 @@ import type { EventPublishOptions, PublishReceipt } from './publish-options.js';
 
 /** Topics for which the warning "no group" was given; forgotten together, so that it stays bounded. */
 const WARNED = 1_000;
+const AS_THE_BUS: TransportPublishOptions = Object.freeze({});
+const WAIT: TransportPublishOptions = Object.freeze({ onFull: 'wait' });
 const NO_OPTIONS: EventPublishOptions = Object.freeze({});
 
 const OPTIONS_SHAPE = shape({
@@ -32,6 +34,9 @@ const OPTIONS_SHAPE = shape({
   signal: ANY,
   background: bool,
 });
+
+/** The only target of events. */
+export type ExchangeTarget = Extract<Target, { kind: 'exchange' }>;
 
 export interface Stored {
   readonly state: 'confirmed' | 'stored';
@@ -59,6 +64,7 @@ export interface PublisherOptions {
 /** The way out: schema, serializer, limits, frozen message, middleware, stage, receipt. */
 export class Publisher {
   private readonly stage: PublishStage;
+  private readonly ids = new IdSource();
   private readonly warned = new Set<string>();
   private readonly around: ReturnType<typeof compose<{ message: Message }>> | undefined;
 
@@ -72,7 +78,7 @@ export class Publisher {
    * @param wait for room in a full buffer, whatever the bus is set to
    */
   async publish(
-    exchange: Exchange,
+    target: ExchangeTarget,
     topic: string,
     payload: unknown,
     options: EventPublishOptions = NO_OPTIONS,
@@ -82,63 +88,63 @@ export class Publisher {
     const { counters } = this.options;
     counters.published++;
     let message: Message;
+    let outcome: Stored | Routed;
     try {
       if (options !== NO_OPTIONS) assertOptions(options);
-      exchange.handler.assertTopic(topic);
+      target.exchange.handler.assertTopic(topic);
       const schema = definition?.schema;
       const checked = schema ? await validate(schema, payload, `The payload for "${topic}"`) : payload;
       message = this.toMessage(topic, checked, options, definition);
+      if (options.background) return this.inBackground(target, message, options);
+      outcome = await this.send(target, message, transportOptions(options, wait));
     } catch (error) {
       counters.failed++;
       throw error;
     }
-    const sent = this.send(exchange, message, options, wait);
-    if (!options.background) return sent;
-    sent.catch((error: unknown) => {
-      this.options.logger.error(
-        `"${message.topic}" (${message.id}), published in the background, is not sent: ${String(error)}`,
-      );
-    });
-    return { id: message.id, topic: message.topic, state: 'queued' };
+    return this.receipt(target, message, outcome, options);
   }
 
-  private async send(
-    exchange: Exchange,
-    message: Message,
-    options: EventPublishOptions,
-    wait: boolean,
-  ): Promise<PublishReceipt> {
-    const { counters } = this.options;
-    const target: Target = { kind: 'exchange', exchange };
-    let outcome: Stored | Routed;
-    try {
-      outcome = this.around
-        ? await this.sendThrough(this.around, target, message, options, wait)
-        : await this.stage.send(target, message, transportOptions(options, wait));
-    } catch (error) {
-      counters.failed++;
-      throw error;
-    }
+  private send(target: ExchangeTarget, message: Message, options: TransportPublishOptions): Promise<Stored | Routed> {
+    if (this.around) return this.sendThrough(this.around, target, message, options);
+    return this.stage.send(target, message, options);
+  }
+
+  private inBackground(target: ExchangeTarget, message: Message, options: EventPublishOptions): PublishReceipt {
     const { id, topic } = message;
+    this.send(target, message, transportOptions(options, false)).then(
+      (outcome) => this.receipt(target, message, outcome, { ...options, unroutable: 'warn' }),
+      (error: unknown) => {
+        this.options.counters.failed++;
+        this.options.logger.error(`"${topic}" (${id}), published in the background, was not sent: ${String(error)}`);
+      },
+    );
+    return { id, topic, state: 'queued' };
+  }
+
+  private receipt(
+    { exchange }: ExchangeTarget,
+    { id, topic }: Message,
+    outcome: Stored | Routed,
+    { unroutable = this.options.unroutable }: EventPublishOptions,
+  ): PublishReceipt {
     if ('state' in outcome && outcome.state === 'stored') return { id, topic, state: 'stored' };
-    counters.confirmed++;
-    if (outcome.routed === false) this.onUnroutable(exchange, topic, options.unroutable ?? this.options.unroutable);
-    return outcome.routed === undefined
-      ? { id, topic, state: 'confirmed' }
-      : { id, topic, state: 'confirmed', routed: outcome.routed };
+    this.options.counters.confirmed++;
+    const { routed } = outcome;
+    if (routed === undefined) return { id, topic, state: 'confirmed' };
+    if (!routed) this.onUnroutable(exchange, topic, unroutable);
+    return { id, topic, state: 'confirmed', routed };
   }
 
   private async sendThrough(
     around: NonNullable<Publisher['around']>,
     target: Target,
     message: Message,
-    options: EventPublishOptions,
-    wait: boolean,
+    options: TransportPublishOptions,
   ): Promise<Stored | Routed> {
     const context = { message };
     let outcome: Stored | Routed | undefined;
     await around(context, async () => {
-      outcome = await this.stage.send(target, context.message, transportOptions(options, wait));
+      outcome = await this.stage.send(target, context.message, options);
     });
     if (!outcome)
       throw new ConfigurationError('A publish middleware did not call next(); throw an error to refuse a message.');
@@ -158,7 +164,7 @@ export class Publisher {
     }
     const now = Date.now();
     const message: { -readonly [K in keyof Message]: Message[K] } = {
-      id: options.id ?? randomUUID(),
+      id: options.id ?? this.ids.next(),
       type: options.type ?? definition?.topic ?? '',
       topic,
       contentType: serializer.contentType,
@@ -198,6 +204,7 @@ export class Publisher {
 }
 
 function transportOptions({ timeoutMs, signal }: EventPublishOptions, wait: boolean): TransportPublishOptions {
+  if (timeoutMs === undefined && signal === undefined) return wait ? WAIT : AS_THE_BUS;
   const options: { -readonly [K in keyof TransportPublishOptions]: TransportPublishOptions[K] } = {};
   if (timeoutMs !== undefined) options.timeoutMs = timeoutMs;
   if (signal !== undefined) options.signal = signal;

@@ -1,3 +1,4 @@
+import type { Linked } from './linked-list.js';
 import type { Message } from './message.js';
 
 /** The failure that is written down beside a retry or dead-letter copy. Bounded, and never the payload. */
@@ -43,14 +44,16 @@ export interface Delivery {
   readonly signal: AbortSignal;
   abort(reason: unknown): void;
   /**
-   * The first call wins. Resolves with `false` when it came too late (settled before, or the channel is gone): then
-   * nothing was sent and the message comes again.
+   * The first call wins. Gives `false` when it came too late (settled before, or the channel is gone): then nothing was
+   * sent and the message comes again. At once where nothing has to be confirmed first; never rejects.
    */
-  settle(outcome: Settlement): Promise<boolean>;
+  settle(outcome: Settlement): boolean | Promise<boolean>;
 }
 
-/** An AbortController made only when somebody looks: most handlers never do. */
-export class LazySignal {
+/** An AbortController made only when somebody looks: most handlers never do. Can stand in the list of a consumer. */
+export class LazySignal implements Linked {
+  previous: this | undefined;
+  next: this | undefined;
   private controller: AbortController | undefined;
   private reason: unknown;
   private isAborted = false;

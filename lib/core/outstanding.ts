@@ -1,13 +1,14 @@
 import { withDeadline } from './deadline.js';
 import { type Delivery, RELEASE } from './delivery.js';
 import { BusClosedError } from './errors.js';
+import { type Linked, LinkedList } from './linked-list.js';
 
 /** After the deadline: time for aborted handlers to settle by themselves. */
 const ABORT_GRACE_MS = 50;
 
 /** Deliveries that were handed out and not settled yet. */
-export class Outstanding<D extends Delivery> {
-  private readonly items = new Set<D>();
+export class Outstanding<D extends Delivery & Linked> {
+  private readonly items = new LinkedList<D>();
   private waiters: (() => void)[] = [];
 
   get size(): number {
@@ -19,17 +20,14 @@ export class Outstanding<D extends Delivery> {
   }
 
   delete(delivery: D): void {
-    this.items.delete(delivery);
-    if (this.items.size === 0 && this.waiters.length > 0) {
-      for (const wake of this.waiters.splice(0)) wake();
-    }
+    this.items.remove(delivery);
+    if (this.items.size === 0 && this.waiters.length > 0) this.wake();
   }
 
   /** They can no longer be settled: the channel is gone. Their signals abort; the broker delivers them again. */
   lose(reason: Error): void {
-    const lost = [...this.items];
-    this.items.clear();
-    for (const wake of this.waiters.splice(0)) wake();
+    const lost = this.items.drain();
+    this.wake();
     for (const delivery of lost) delivery.abort(reason);
   }
 
@@ -37,9 +35,13 @@ export class Outstanding<D extends Delivery> {
   async drain(deadlineMs: number): Promise<void> {
     if (await this.emptyWithin(deadlineMs)) return;
     const reason = new BusClosedError('go on handling');
-    for (const delivery of [...this.items]) delivery.abort(reason);
+    for (const delivery of this.items.toArray()) delivery.abort(reason);
     if (await this.emptyWithin(ABORT_GRACE_MS)) return;
-    await Promise.all([...this.items].map((delivery) => delivery.settle(RELEASE)));
+    await Promise.all(this.items.toArray().map((delivery) => delivery.settle(RELEASE)));
+  }
+
+  private wake(): void {
+    for (const wake of this.waiters.splice(0)) wake();
   }
 
   private emptyWithin(ms: number): Promise<boolean> {

@@ -29,7 +29,7 @@ export class Outgoing<T = Target> {
     readonly timeoutMs: number,
     readonly deadline: number,
     private readonly signal: AbortSignal | undefined,
-    private readonly onSettled: (outgoing: Outgoing<T>) => void,
+    private readonly onSettled: () => void,
     private readonly onResolve: (routed: Routed) => void,
     private readonly onReject: (error: unknown) => void,
   ) {
@@ -55,7 +55,7 @@ export class Outgoing<T = Target> {
     if (this.isSettled) return false;
     this.isSettled = true;
     if (this.onAbort) this.signal?.removeEventListener('abort', this.onAbort);
-    this.onSettled(this);
+    this.onSettled();
     return true;
   }
 }
@@ -66,14 +66,18 @@ export class Outgoing<T = Target> {
  */
 export class PublishBacklog<T = Target> {
   private readonly waiting = new Deque<Outgoing<T>>();
-  private readonly unsettled = new Set<Outgoing<T>>();
+  private unsettled = 0;
   private waitingBytes = 0;
   private timer: NodeJS.Timeout | undefined;
   private closedFor: string | undefined;
 
-  /** @param timeoutError the error for a publish whose deadline has passed; the transport knows why it waited */
+  /**
+   * @param sent what the transport has taken and not settled yet
+   * @param timeoutError the error for a publish whose deadline has passed; the transport knows why it waited
+   */
   constructor(
     private readonly options: BacklogOptions,
+    private readonly sent: Iterable<Outgoing<T>>,
     private readonly timeoutError: (outgoing: Outgoing<T>) => Error,
   ) {}
 
@@ -88,7 +92,7 @@ export class PublishBacklog<T = Target> {
 
   /** Publishes not settled yet, waiting or sent. */
   get pending(): number {
-    return this.unsettled.size;
+    return this.unsettled;
   }
 
   /**
@@ -125,7 +129,7 @@ export class PublishBacklog<T = Target> {
         resolve,
         reject,
       );
-      this.unsettled.add(outgoing);
+      this.unsettled++;
       this.waitingBytes += message.body.byteLength;
       this.waiting.push(outgoing);
       this.timer ??= setInterval(this.sweep, SWEEP_MS);
@@ -159,7 +163,7 @@ export class PublishBacklog<T = Target> {
   /** Resolves when nothing is pending any more, or after `ms`. */
   async settle(ms: number): Promise<void> {
     const end = Date.now() + ms;
-    while (this.unsettled.size > 0 && Date.now() < end) {
+    while (this.unsettled > 0 && Date.now() < end) {
       await new Promise<void>((resolve) => setTimeout(resolve, Math.min(10, Math.max(1, end - Date.now()))));
     }
   }
@@ -167,26 +171,32 @@ export class PublishBacklog<T = Target> {
   /** Rejects everything that is left. */
   close(error: Error): void {
     this.stop();
-    for (const outgoing of [...this.unsettled]) outgoing.reject(error);
-    this.waiting.drain();
+    for (const outgoing of [...this.sent, ...this.waiting.drain()]) outgoing.reject(error);
     this.waitingBytes = 0;
     if (this.timer) clearInterval(this.timer);
     this.timer = undefined;
   }
 
-  private readonly settled = (outgoing: Outgoing<T>): void => {
-    this.unsettled.delete(outgoing);
+  private readonly settled = (): void => {
+    this.unsettled--;
   };
 
   private readonly sweep = (): void => {
-    if (this.unsettled.size === 0) {
+    if (this.unsettled === 0) {
       clearInterval(this.timer);
       this.timer = undefined;
       return;
     }
     const now = Date.now();
-    for (const outgoing of this.unsettled) {
+    const expire = (outgoing: Outgoing<T>): void => {
       if (outgoing.deadline <= now) outgoing.reject(this.timeoutError(outgoing));
+    };
+    for (const outgoing of [...this.sent]) expire(outgoing);
+    // what has its answer must not take up room
+    for (const outgoing of this.waiting.drain()) {
+      expire(outgoing);
+      if (outgoing.settled) this.waitingBytes -= outgoing.message.body.byteLength;
+      else this.waiting.push(outgoing);
     }
   };
 }

@@ -1,6 +1,8 @@
+import assert from 'node:assert/strict';
 import type { INestApplicationContext, Provider, Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
-import { DeadLetterService } from '../../bus/dead-letter.service.js';
+import { type DeadLetter, DeadLetterService } from '../../bus/dead-letter.service.js';
+import type { GroupStats } from '../../bus/event-bus.stats.js';
 import type { Exchange } from '../../core/exchange.js';
 import type { BusLogger } from '../../core/logger.js';
 import { fixed } from '../../core/retry-policy.js';
@@ -10,6 +12,7 @@ import { EventBusModule } from '../../event-bus.module.js';
 import { EventBusService } from '../../event-bus.service.js';
 import { Bench } from './bench.js';
 import type { ContractHarness } from './contract.js';
+import { until } from './until.js';
 
 /** The module into which the classes of a case go. */
 class ContractModule {}
@@ -33,6 +36,9 @@ export interface TestApp {
   readonly lines: readonly string[];
   /** Name of the group of a decorated method. */
   groupOf(type: Type, method: string): string;
+  /** The dead letters of a group, when there are `count`. */
+  buried(group: string, count?: number): Promise<readonly DeadLetter[]>;
+  statsOf(group: string): GroupStats;
 }
 
 /** The bench of cases that run on a Nest application. */
@@ -60,16 +66,28 @@ export class AppBench extends Bench {
     );
     this.apps.push(app);
     const bus = app.get(EventBusService);
+    const deadLetters = app.get(DeadLetterService);
     this.remember(bus, options.namespace);
     return {
       app,
       bus,
-      deadLetters: app.get(DeadLetterService),
+      deadLetters,
       transport,
       service,
       exchange: this.exchange,
       lines,
       groupOf: ({ name }, method) => `${service}.${name}.${method}`,
+      buried: async (group, count = 1) => {
+        await until(`${count} dead letters of ${group}`, async () => (await deadLetters.count(group)) >= count);
+        const letters = await deadLetters.list(group);
+        assert.equal(letters.length, count, `dead letters of ${group}`);
+        return letters;
+      },
+      statsOf: (group) => {
+        const stats = bus.stats().groups[group];
+        assert.ok(stats, `there are no counters of ${group}`);
+        return stats;
+      },
     };
   }
 

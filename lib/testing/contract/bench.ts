@@ -13,9 +13,11 @@ export class Bench {
   readonly name = `ct-${randomUUID().slice(0, 8)}`;
   /** The case's topic exchange. */
   readonly exchange: Exchange;
-  protected readonly exchanges = new Map<string, Exchange>();
+  private readonly exchanges = new Map<string, Exchange>();
   protected readonly groups = new Set<string>();
-  private readonly transports: Transport[] = [];
+  private readonly others = new Set<string>();
+  /** Every transport of the case, connected or not. */
+  readonly opened: Transport[] = [];
 
   constructor(readonly harness: ContractHarness) {
     this.exchange = this.newExchange('events');
@@ -25,6 +27,11 @@ export class Bench {
     const exchange = { name: `${this.name}.${suffix}`, handler };
     this.exchanges.set(exchange.name, exchange);
     return exchange;
+  }
+
+  /** Exchanges that the case declares in another way, to be removed with it. */
+  willRemove(...exchanges: readonly string[]): void {
+    for (const name of exchanges) this.others.add(name);
   }
 
   /** The unique name of a group. */
@@ -52,7 +59,7 @@ export class Bench {
   /** A new transport, not connected. */
   async create(): Promise<Transport> {
     const transport = await this.harness.createTransport();
-    this.transports.push(transport);
+    this.opened.push(transport);
     return transport;
   }
 
@@ -73,8 +80,8 @@ export class Bench {
 
   /** Closes what the case has opened and removes what it has declared. */
   async dispose(): Promise<void> {
-    const closed = this.transports.map((transport) => transport.close({ deadlineMs: CLOSE_MS }));
+    const closed = this.opened.map((transport) => transport.close({ deadlineMs: CLOSE_MS }));
     await Promise.all(closed);
-    await this.harness.cleanup?.({ groups: [...this.groups], exchanges: [...this.exchanges.keys()] });
+    await this.harness.cleanup?.({ groups: [...this.groups], exchanges: [...this.exchanges.keys(), ...this.others] });
   }
 }

@@ -24,24 +24,20 @@ export async function listen(
   onGap?: () => void,
 ): Promise<Listener> {
   const deliveries = new Log<Delivery>(`deliveries to ${source.group ?? 'a private source'}`);
+  const messages: Message[] = [];
   const handle = async (delivery: Delivery, index: number): Promise<void> => {
     const outcome = await react(delivery, index);
     if (outcome) await delivery.settle(outcome);
   };
   const consumer = await transport.consume(source, {
     deliver: (delivery) => {
+      messages.push(delivery.message);
       deliveries.add(delivery);
       handle(delivery, deliveries.length - 1).catch((error: unknown) => deliveries.fail(error));
     },
     ...(onGap && { gap: onGap }),
   });
-  return {
-    consumer,
-    deliveries,
-    get messages() {
-      return deliveries.items.map(({ message }) => message);
-    },
-  };
+  return { consumer, deliveries, messages };
 }
 
 /** Leaves the delivery unsettled. */

@@ -200,18 +200,21 @@ export const ROUTING_CASES: readonly ContractCase[] = [
     assert.deepEqual(messages.map(({ topic }) => topic).toSorted(), ['a', 'b']);
   }),
 
-  transportCase('a private source gets a copy of its own, only of what comes later, and vanishes when closed', async (bench) => {
-    const transport = await bench.open();
-    await bench.publish(transport, createMessage('before'));
-    const [one, two] = await Promise.all([listen(transport, bench.own()), listen(transport, bench.own())]);
-    assert.deepEqual(await bench.publish(transport, createMessage('both')), { routed: true });
-    await Promise.all([one.deliveries.settle(1), two.deliveries.settle(1)]);
-    await one.consumer.close();
-    await bench.publish(transport, createMessage('second'));
-    await two.deliveries.settle(2);
-    await two.consumer.close();
-    const { routed } = await bench.publish(transport, createMessage('nobody'));
-    if (transport.capabilities.unroutable) assert.equal(routed, false);
-    assert.equal(one.deliveries.length, 1);
-  }),
+  transportCase(
+    'a private source gets a copy of its own, only of what comes later, and vanishes when closed',
+    async (bench) => {
+      const transport = await bench.open();
+      await bench.publish(transport, createMessage('before'));
+      const [one, two] = await Promise.all([listen(transport, bench.own()), listen(transport, bench.own())]);
+      assert.deepEqual(await bench.publish(transport, createMessage('both')), { routed: true });
+      await Promise.all([one.deliveries.settle(1), two.deliveries.settle(1)]);
+      await one.consumer.close();
+      await bench.publish(transport, createMessage('second'));
+      await two.deliveries.settle(2);
+      await two.consumer.close();
+      const { routed } = await bench.publish(transport, createMessage('nobody'));
+      if (transport.capabilities.unroutable) assert.equal(routed, false);
+      assert.equal(one.deliveries.length, 1);
+    },
+  ),
 ];

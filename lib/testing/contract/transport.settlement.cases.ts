@@ -65,24 +65,39 @@ export const SETTLEMENT_CASES: readonly ContractCase[] = [
     await deliveries.reach(1);
     await bench.publish(transport, createMessage('fast'));
     await deliveries.settle(4);
-    assert.deepEqual(messages.map(({ topic }) => topic), ['slow', 'fast', 'fast', 'slow']);
+    assert.deepEqual(
+      messages.map(({ topic }) => topic),
+      ['slow', 'fast', 'fast', 'slow'],
+    );
   }),
 
-  transportCase('a put-off message comes again as the same attempt, with its due time and number of deferrals', async (bench) => {
-    const source = bench.shared();
-    const transport = await bench.open(source);
-    const dueAt = Date.now() + 60_000;
-    const { deliveries, messages } = await listen(transport, source, ({ attempt, deferrals }) =>
-      deferrals < 2 ? { kind: 'retry', delayMs: 20, attempt, dueAt: dueAt + deferrals, deferrals: deferrals + 1 } : ACK,
-    );
-    await bench.publish(transport, createMessage('later'));
-    await deliveries.settle(3);
-    assert.deepEqual(
-      deliveries.items.map(({ attempt, deferrals }) => [attempt, deferrals]),
-      [[1, 0], [1, 1], [1, 2]],
-    );
-    assert.deepEqual(messages.map((message) => message.dueAt), [undefined, dueAt, dueAt + 1]);
-  }),
+  transportCase(
+    'a put-off message comes again as the same attempt, with its due time and number of deferrals',
+    async (bench) => {
+      const source = bench.shared();
+      const transport = await bench.open(source);
+      const dueAt = Date.now() + 60_000;
+      const { deliveries, messages } = await listen(transport, source, ({ attempt, deferrals }) =>
+        deferrals < 2
+          ? { kind: 'retry', delayMs: 20, attempt, dueAt: dueAt + deferrals, deferrals: deferrals + 1 }
+          : ACK,
+      );
+      await bench.publish(transport, createMessage('later'));
+      await deliveries.settle(3);
+      assert.deepEqual(
+        deliveries.items.map(({ attempt, deferrals }) => [attempt, deferrals]),
+        [
+          [1, 0],
+          [1, 1],
+          [1, 2],
+        ],
+      );
+      assert.deepEqual(
+        messages.map((message) => message.dueAt),
+        [undefined, dueAt, dueAt + 1],
+      );
+    },
+  ),
 
   transportCase('a released message comes again, redelivered, with no attempt counted', async (bench) => {
     const source = bench.shared();
@@ -102,7 +117,10 @@ export const SETTLEMENT_CASES: readonly ContractCase[] = [
     );
     await bench.publish(transport, createMessage('again'));
     await deliveries.settle(3);
-    assert.deepEqual(deliveries.items.map(({ attempt }) => attempt), [1, 2, 2]);
+    assert.deepEqual(
+      deliveries.items.map(({ attempt }) => attempt),
+      [1, 2, 2],
+    );
   }),
 
   transportCase('of two settlements the first counts, and says so', async (bench) => {

@@ -5,9 +5,6 @@ import { Outstanding } from '../../core/outstanding.js';
 import type { ConsumeEvents, Consumer } from '../../core/transport.js';
 import type { Entry, MemoryQueue } from './memory.queue.js';
 
-const LATE = Promise.resolve(false);
-const DONE = Promise.resolve(true);
-
 class MemoryDelivery extends LazySignal implements Delivery {
   private isSettled = false;
 
@@ -35,12 +32,12 @@ class MemoryDelivery extends LazySignal implements Delivery {
     return this.entry.deferrals;
   }
 
-  settle(outcome: Settlement): Promise<boolean> {
-    if (this.isSettled) return LATE;
+  settle(outcome: Settlement): boolean {
+    if (this.isSettled) return false;
     this.isSettled = true;
     this.outstanding.delete(this);
     this.queue.settled(this.entry, outcome);
-    return DONE;
+    return true;
   }
 }
 

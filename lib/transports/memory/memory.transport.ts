@@ -62,7 +62,11 @@ export class MemoryTransport implements Transport {
       replay: settings.retain > 0,
       exchangeTypes: ['topic', 'direct', 'fanout', 'headers'],
     };
-    this.backlog = new PublishBacklog(settings, (o) => new PublishTimeoutError(o.message.topic, o.timeoutMs, false));
+    this.backlog = new PublishBacklog<Target>(
+      settings,
+      [],
+      (o) => new PublishTimeoutError(o.message.topic, o.timeoutMs, false),
+    );
     this.deadLetters = {
       list: async (group, limit) => (this.dead.get(group) ?? []).slice(0, limit),
       count: async (group) => this.dead.get(group)?.length ?? 0,

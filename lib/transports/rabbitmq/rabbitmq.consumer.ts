@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib';
+import { RELEASE } from '../../core/delivery.js';
 import { BusClosedError, ConfigurationError, ConnectionError, TopologyConflictError } from '../../core/errors.js';
 import { DEFAULTS } from '../../core/limits.js';
 import type { BusLogger } from '../../core/logger.js';
@@ -140,7 +141,7 @@ export class RabbitMqConsumer implements Consumer, DeliveryOwner {
     }
     const delivery = new RabbitMqDelivery(this, channel, message);
     this.outstanding.add(delivery);
-    if (this.closing) delivery.settle({ kind: 'release' }).catch(() => undefined);
+    if (this.closing) void delivery.settle(RELEASE);
     else this.events.deliver(delivery);
   }
 

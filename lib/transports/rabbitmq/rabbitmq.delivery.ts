@@ -5,9 +5,6 @@ import type { Message } from '../../core/message.js';
 import { attemptOf, deferralsOf, firstFailedAtOf, toMessage } from './rabbitmq.codec.js';
 import type { RabbitMqCopies } from './rabbitmq.copies.js';
 
-const LATE = Promise.resolve(false);
-const DONE = Promise.resolve(true);
-
 /** After a copy could not be made: how long the delivery is held before it is given back, so that nothing spins. */
 const COPY_FAILED_PAUSE_MS = 1_000;
 
@@ -47,8 +44,8 @@ export class RabbitMqDelivery extends LazySignal implements Delivery {
     return deferralsOf(this.raw);
   }
 
-  settle(outcome: Settlement): Promise<boolean> {
-    if (this.isSettled) return LATE;
+  settle(outcome: Settlement): boolean | Promise<boolean> {
+    if (this.isSettled) return false;
     this.isSettled = true;
     switch (outcome.kind) {
       case 'ack':
@@ -69,7 +66,7 @@ export class RabbitMqDelivery extends LazySignal implements Delivery {
     } catch (error) {
       this.owner.copyFailed(error);
       await pause(COPY_FAILED_PAUSE_MS, this.owner.closed);
-      await this.finish(() => this.channel.reject(this.raw, true));
+      this.finish(() => this.channel.reject(this.raw, true));
       return false;
     }
     return this.finish(() => this.channel.ack(this.raw));
@@ -90,14 +87,14 @@ export class RabbitMqDelivery extends LazySignal implements Delivery {
     await copies.bury(group ?? deadLetterGroup, this.message, state);
   }
 
-  private finish(send: () => void): Promise<boolean> {
-    if (!this.owner.isCurrent(this.channel)) return LATE;
+  private finish(send: () => void): boolean {
+    if (!this.owner.isCurrent(this.channel)) return false;
     try {
       send();
     } catch {
-      return LATE; // the channel has just begun to close; the broker delivers again
+      return false; // the channel has just begun to close; the broker delivers again
     }
     this.owner.settled(this);
-    return DONE;
+    return true;
   }
 }

@@ -52,7 +52,9 @@ export class RabbitMqPublisher {
     link: RabbitMqLink,
     private readonly settings: PublisherSettings,
   ) {
-    this.backlog = new PublishBacklog<Target | CopyTarget>(settings, (outgoing) => this.timeoutError(outgoing));
+    this.backlog = new PublishBacklog<Target | CopyTarget>(settings, this.inFlight, (outgoing) =>
+      this.timeoutError(outgoing),
+    );
     this.channel = new SupervisedChannel(link, openConfirmChannel, {
       setUp: async (channel, connection) => {
         channel.on('return', (returned: ReturnedMessage) => this.onReturn(returned));
