@@ -46,29 +46,26 @@ export class Dispatcher {
   /** Handles a delivery and says how to settle it. Never rejects. */
   async handle(delivery: Delivery): Promise<Settlement> {
     const { message } = delivery;
-    if (message.expiresAt !== undefined && message.expiresAt <= Date.now()) {
-      this.options.counters.expired++;
-      return ACK;
-    }
-    if (message.dueAt !== undefined && message.dueAt - Date.now() > DUE_TOLERANCE_MS) {
-      return this.hop(delivery, message.dueAt, delivery.deferrals);
-    }
-    const handler = this.options.matcher.find(message);
-    if (!handler) return this.unmatched(delivery);
-    let payload: unknown;
+    const { counters, group, inbox } = this.options;
+    let handler: Handler | undefined;
     try {
-      payload = this.decode(message);
-    } catch (error) {
-      return dead('undecodable', error);
-    }
-    try {
+      if (message.expiresAt !== undefined && message.expiresAt <= Date.now()) {
+        counters.expired++;
+        return ACK;
+      }
+      if (message.dueAt !== undefined && message.dueAt - Date.now() > DUE_TOLERANCE_MS) {
+        return this.hop(delivery, message.dueAt, delivery.deferrals);
+      }
+      handler = this.options.matcher.find(message);
+      if (!handler) return this.unmatched(delivery);
+      let payload = this.decode(message);
       if (handler.schema) payload = await validate(handler.schema, payload, `The payload for ${handler.place}`);
-      if (this.around || this.options.inbox) return await this.once(handler, payload, delivery);
-      const context = new DeliveryContext(delivery, this.options.group);
+      if (this.around || inbox) return await this.once(handler, payload, delivery);
+      const context = new DeliveryContext(delivery, group);
       const result = await handler.invoke(payload, context);
       if (isObservable(result)) await lastValueFrom(result, { defaultValue: undefined });
       if (context.hasEmitted) await this.emit(context);
-      this.options.counters.handled++;
+      counters.handled++;
       return ACK;
     } catch (error) {
       return this.failed(delivery, error, handler);
@@ -120,10 +117,19 @@ export class Dispatcher {
     }
     const { contentType } = message;
     if (contentType === defaultSerializer.contentType || contentType === '')
-      return defaultSerializer.decode(message.body);
+      return this.read(defaultSerializer, message.body);
     const serializer = serializers.get((contentType.split(';', 1)[0] ?? '').trim().toLowerCase());
     if (!serializer) throw new DecodeError('The content type is not one that this bus decodes.');
-    return serializer.decode(message.body);
+    return this.read(serializer, message.body);
+  }
+
+  /** What a user's serializer throws is a body that it cannot read. */
+  private read(serializer: Serializer, body: Uint8Array): unknown {
+    try {
+      return serializer.decode(body);
+    } catch (cause) {
+      throw cause instanceof DecodeError ? cause : new DecodeError('The body cannot be decoded.', { cause });
+    }
   }
 
   private failed(delivery: Delivery, error: unknown, handler?: Handler): Settlement {
@@ -132,6 +138,7 @@ export class Dispatcher {
       return RELEASE;
     if (error instanceof RetryLaterError) return this.defer(delivery, error);
     if (error instanceof DeadLetterError) return dead('not-retryable', error);
+    if (error instanceof DecodeError) return dead('undecodable', error);
     if (error instanceof ValidationError) return dead('validation', error);
     const final = handler?.classify?.(error);
     if (final !== undefined) return dead(final, error);

@@ -62,7 +62,7 @@ export interface EventBusOptions {
     /** Handlers that run at one time in this process, all groups together. Default 100. */
     readonly maxConcurrency?: number;
     /** Policy for messages that no handler here understands (rolling deploys). Default 10 × 30 s, then dead. */
-    readonly unmatched?: RetryPolicy;
+    readonly unmatched?: false | RetryPolicy;
     /** Per group (glob): operations without a rebuild. Wins over the decorator. */
     readonly groups?: Readonly<Record<string, ConsumeGroupOptions>>;
   };

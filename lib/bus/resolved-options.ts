@@ -1,7 +1,6 @@
 import { ConfigurationError } from '../core/errors.js';
 import type { ExchangeHandler } from '../core/exchange.js';
 import { DEFAULTS, LIMITS } from '../core/limits.js';
-import type { BusLogger } from '../core/logger.js';
 import {
   ANY,
   bool,
@@ -111,7 +110,8 @@ const serializerCheck = either((value) =>
 );
 
 const loggerCheck: Check = (value, path, problems) => {
-  if (typeof (value as Partial<BusLogger> | null)?.warn !== 'function')
+  const logger = value as Readonly<Record<string, unknown>> | null;
+  if (['log', 'warn', 'error'].some((method) => typeof logger?.[method] !== 'function'))
     problems.push(`${path} must be a logger with log, warn and error.`);
 };
 
@@ -147,6 +147,8 @@ const OPTIONS_SHAPE = shape({
 export const HANDLER_POLICY_SHAPE = { ...GROUP_SHAPE, retry: retryOption } as const;
 export const CHECKS = { NAME, func };
 
+const UNMATCHED = fixed({ attempts: DEFAULTS.unmatchedAttempts, delayMs: DEFAULTS.unmatchedDelayMs });
+
 /**
  * Checks everything and fills in the defaults.
  *
@@ -177,7 +179,7 @@ export function resolveOptions(raw: EventBusOptions = {}): ResolvedOptions {
     consume: {
       enabled: enabled ?? true,
       maxConcurrency: maxConcurrency ?? DEFAULTS.maxConcurrency,
-      unmatched: unmatched ?? fixed({ attempts: DEFAULTS.unmatchedAttempts, delayMs: DEFAULTS.unmatchedDelayMs }),
+      unmatched: unmatched === false ? NO_RETRY : (unmatched ?? UNMATCHED),
       defaults,
       groups: groups ?? {},
     },

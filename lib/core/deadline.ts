@@ -1,3 +1,5 @@
+import { isError } from './is-error.js';
+
 /**
  * Settles like `work`, or rejects with `error()` after `ms`. The timer never outlives the work; the work itself goes on
  * and its late outcome is dropped, so use it only where that is harmless.
@@ -12,7 +14,7 @@ export function withDeadline<T>(work: Promise<T>, ms: number, error: () => Error
       },
       (cause: unknown) => {
         clearTimeout(timer);
-        reject(cause instanceof Error ? cause : new Error(String(cause)));
+        reject(isError(cause) ? cause : new Error(String(cause)));
       },
     );
   });

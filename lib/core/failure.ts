@@ -1,15 +1,27 @@
 import type { Failure } from './delivery.js';
+import { isError } from './is-error.js';
 import { LIMITS } from './limits.js';
 import { truncateBytes } from './text.js';
 
-/** What is kept of an error beside a dead letter: bounded, and plain text. */
+/** What is kept of an error beside a dead letter: bounded, and plain text. Never throws, whatever was thrown. */
 export function toFailure(error: unknown): Failure {
-  if (!(error instanceof Error)) return { name: 'NonError', message: `A ${typeof error} was thrown.` };
-  const failure = {
-    name: truncateBytes(String(error.name || 'Error'), 255),
-    message: truncateBytes(String(error.message), LIMITS.errorMessageBytes),
+  if (!isError(error))
+    return { name: 'NonError', message: `Something that is not an Error was thrown (${typeof error}).` };
+  const stack = read(error, 'stack');
+  return {
+    name: truncateBytes(read(error, 'name') || 'Error', 255),
+    message: truncateBytes(read(error, 'message') ?? '', LIMITS.errorMessageBytes),
+    ...(stack !== undefined && { stack: truncateBytes(stack, LIMITS.errorStackBytes) }),
   };
-  return typeof error.stack === 'string'
-    ? { ...failure, stack: truncateBytes(error.stack, LIMITS.errorStackBytes) }
-    : failure;
+}
+
+/** Errors are user objects: their fields can be anything, getters that throw included. */
+function read(error: Error, key: 'name' | 'message' | 'stack'): string | undefined {
+  try {
+    const value: unknown = error[key];
+    if (typeof value === 'string') return value;
+    return key === 'stack' ? undefined : String(value);
+  } catch {
+    return undefined;
+  }
 }

@@ -35,12 +35,17 @@ export function isHeaderValue(value: unknown): value is HeaderValue {
  */
 export function toHeaders(raw: Readonly<Record<string, unknown>> | undefined): Headers {
   if (raw === undefined) return NO_HEADERS;
+  if (typeof raw !== 'object' || raw === null || Array.isArray(raw) || raw instanceof Map) {
+    throw new ConfigurationError('headers must be an object with a value for each name.');
+  }
   const headers = Object.create(null) as Record<string, HeaderValue>;
   let bytes = 0;
   let count = 0;
   for (const name of Object.keys(raw)) {
     const value = raw[name];
     if (value === undefined) continue;
+    const nameBytes = Buffer.byteLength(name);
+    if (nameBytes > 128 || nameBytes === 0) throw new ConfigurationError('Header names have 1 to 128 bytes.');
     if (isReservedHeader(name)) {
       throw new ConfigurationError(`Header "${name}" is reserved. Choose a name without the prefixes "eb-" and "x-".`);
     }
@@ -48,8 +53,6 @@ export function toHeaders(raw: Readonly<Record<string, unknown>> | undefined): H
       throw new ConfigurationError(`Header "${name}" must be a string, a boolean or a finite number.`);
     }
     count++;
-    const nameBytes = Buffer.byteLength(name);
-    if (nameBytes > 128 || nameBytes === 0) throw new ConfigurationError('Header names have 1 to 128 bytes.');
     bytes += nameBytes + (typeof value === 'string' ? Buffer.byteLength(value) : 8);
     headers[name] = value;
   }
@@ -63,11 +66,13 @@ export function toHeaders(raw: Readonly<Record<string, unknown>> | undefined): H
 export function readHeaders(raw: Readonly<Record<string, unknown>> | undefined): Headers {
   if (raw === undefined) return NO_HEADERS;
   let headers: Record<string, HeaderValue> | undefined;
+  let count = 0;
   for (const name of Object.keys(raw)) {
     const value = raw[name];
     if (!isHeaderValue(value) || isReservedHeader(name)) continue;
+    if (++count > LIMITS.headerCount) break;
     headers ??= Object.create(null) as Record<string, HeaderValue>;
     headers[name] = value;
   }
-  return headers ?? NO_HEADERS;
+  return headers ? Object.freeze(headers) : NO_HEADERS;
 }

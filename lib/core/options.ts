@@ -11,7 +11,8 @@ function isPlainObject(value: unknown): value is Record<string, unknown> {
 
 function kindOf(value: unknown): string {
   if (value === null) return 'null';
-  return Array.isArray(value) ? 'an array' : `a ${typeof value}`;
+  if (Array.isArray(value)) return 'an array';
+  return typeof value === 'object' ? 'an object' : `a ${typeof value}`;
 }
 
 export function integer(min: number, max: number): Check {
@@ -82,7 +83,8 @@ export function recordOf(item: Check): Check {
 /** An object with these keys, all optional; any other key is refused with the nearest known name. */
 export function shape(keys: Shape): Check {
   return (value, path, problems) => {
-    if (!isPlainObject(value)) return void problems.push(`${path} must be an object, not ${kindOf(value)}.`);
+    if (!isPlainObject(value))
+      return void problems.push(`${path || 'options'} must be an object, not ${kindOf(value)}.`);
     for (const [key, entry] of Object.entries(value)) {
       const check = Object.hasOwn(keys, key) ? keys[key] : undefined;
       const at = path === '' ? key : `${path}.${key}`;

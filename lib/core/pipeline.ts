@@ -1,6 +1,6 @@
 import { EventBusError } from './errors.js';
 
-/** Code around a step. It must call `next` once, or throw. */
+/** Code around a step. It calls `next` once, or throws; without either, the step does not happen and counts as done. */
 export type Middleware<C> = (context: C, next: () => Promise<void>) => Promise<void>;
 
 /** One function that runs all middleware, the first one outermost, and then `last`. */

@@ -47,6 +47,7 @@ export function exponential(options: {
  * @publicApi
  */
 export function fixed(options: { readonly attempts: number; readonly delayMs: number }): RetryPolicy {
+  assertNumber('delayMs', options.delayMs, 1, 86_400_000);
   return exponential({ attempts: options.attempts, initialMs: options.delayMs, factor: 1, maxMs: options.delayMs });
 }
 

@@ -1,7 +1,7 @@
 /** At most `limit` bytes of UTF-8, cut between characters. */
 export function truncateBytes(text: string, limit: number): string {
   if (text.length * 3 <= limit || Buffer.byteLength(text) <= limit) return text;
-  const marker = '…';
+  const marker = limit < 3 ? '' : '…';
   let end = limit - Buffer.byteLength(marker);
   const bytes = Buffer.from(text);
   while (end > 0 && ((bytes[end] ?? 0) & 0xc0) === 0x80) end--;

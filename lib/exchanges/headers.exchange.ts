@@ -1,6 +1,6 @@
 import { ConfigurationError } from '../core/errors.js';
 import type { BindingRule, ExchangeHandler, Routable } from '../core/exchange.js';
-import { isReservedHeader } from '../core/headers.js';
+import { isHeaderValue, isReservedHeader } from '../core/headers.js';
 import { assertWords } from './topic-limits.js';
 
 /** Routes by headers: all (or any) of those that a binding names must be present and equal. */
@@ -10,7 +10,16 @@ export class HeadersExchange implements ExchangeHandler {
 
   assertRule(rule: BindingRule): void {
     assertWords('Pattern', rule.pattern ?? '');
-    const reserved = Object.keys(rule.headers ?? {}).find(isReservedHeader);
+    const { match = 'all', headers = {} } = rule;
+    if (match !== 'all' && match !== 'any') throw new ConfigurationError(`match must be 'all' or 'any'.`);
+    if (match === 'any' && Object.keys(headers).length === 0) {
+      throw new ConfigurationError(`match: 'any' without headers never matches. Name at least one header.`);
+    }
+    for (const [name, value] of Object.entries(headers)) {
+      if (!isHeaderValue(value))
+        throw new ConfigurationError(`Header "${name}" must be a string, a boolean or a finite number.`);
+    }
+    const reserved = Object.keys(headers).find(isReservedHeader);
     if (reserved !== undefined)
       throw new ConfigurationError(`Header "${reserved}" is reserved and cannot be bound to.`);
   }
@@ -26,14 +35,21 @@ export class HeadersExchange implements ExchangeHandler {
     return rule.match === 'any' ? wanted.some(holds) : wanted.every(holds);
   }
 
+  /** What matches less is more specific: a subset never loses to what contains it. */
   specificity(rule: BindingRule): readonly number[] {
-    return [Object.keys(rule.headers ?? {}).length, rule.match === 'any' ? 0 : 1];
+    const count = Object.keys(rule.headers ?? {}).length;
+    if (count === 0) return [0, 0];
+    return rule.match === 'any' && count > 1 ? [1, -count] : [2, count];
   }
 
   overlap(a: BindingRule, b: BindingRule): boolean {
-    if (a.match === 'any' || b.match === 'any') return true;
-    return Object.entries(a.headers ?? {}).every(
-      ([name, value]) => !Object.hasOwn(b.headers ?? {}, name) || b.headers?.[name] === value,
-    );
+    const left = Object.entries(a.headers ?? {});
+    const right = Object.entries(b.headers ?? {});
+    const agrees = ([name, value]: [string, unknown], other: [string, unknown][]): boolean =>
+      other.every(([n, v]) => n !== name || v === value);
+    if (a.match === 'any' && b.match === 'any') return left.some((l) => right.some((r) => agrees(l, [r])));
+    if (a.match === 'any') return left.some((l) => agrees(l, right));
+    if (b.match === 'any') return right.some((r) => agrees(r, left));
+    return left.every((l) => agrees(l, right));
   }
 }

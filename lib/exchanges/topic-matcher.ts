@@ -65,10 +65,24 @@ function set(reach: readonly Uint8Array[], i: number, j: number): void {
   if (row) row[j] = 1;
 }
 
-/** More words spelled out win; then fewer `#`; then fewer `*`. */
+/**
+ * More words spelled out win, then more `*`, then fewer `#`: so a pattern never loses to one that matches more. Any
+ * number of `#` between two spelled-out words counts once, since they say the same as one.
+ */
 export function topicSpecificity(pattern: string): readonly number[] {
-  const all = words(pattern);
-  const hashes = all.filter((word) => word === '#').length;
-  const stars = all.filter((word) => word === '*').length;
-  return [all.length - hashes - stars, -hashes, -stars];
+  let literals = 0;
+  let stars = 0;
+  let hashes = 0;
+  let open = false;
+  for (const word of words(pattern)) {
+    if (word === '*') stars++;
+    else if (word !== '#') {
+      literals++;
+      open = false;
+    } else if (!open) {
+      hashes++;
+      open = true;
+    }
+  }
+  return [literals, stars, -hashes];
 }

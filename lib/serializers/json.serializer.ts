@@ -13,7 +13,7 @@ export class JsonSerializer implements Serializer {
     } catch (cause) {
       // the engine's text names the path of a cycle, not values; it is kept as the cause
       const why =
-        cause instanceof TypeError && /BigInt/.test(cause.message)
+        cause instanceof TypeError && /serialize a BigInt/.test(cause.message)
           ? 'it holds a BigInt'
           : 'it cannot be written as JSON';
       throw new ValidationError(`The payload was not published: ${why}.`, [], { cause }, 'UNSERIALIZABLE');

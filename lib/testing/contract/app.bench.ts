@@ -35,10 +35,10 @@ export interface TestApp {
   /** What the bus has written: one text per line, with its level in front. */
   readonly lines: readonly string[];
   /** Name of the group of a decorated method. */
-  groupOf(type: Type, method: string): string;
+  readonly groupOf: (type: Type, method: string) => string;
   /** The dead letters of a group, when there are `count`. */
-  buried(group: string, count?: number): Promise<readonly DeadLetter[]>;
-  statsOf(group: string): GroupStats;
+  readonly buried: (group: string, count?: number) => Promise<readonly DeadLetter[]>;
+  readonly statsOf: (group: string) => GroupStats;
 }
 
 /** The bench of cases that run on a Nest application. */

@@ -15,7 +15,7 @@ export const LIFECYCLE_CASES: readonly ContractCase[] = [
   busCase(
     'a publish awaited in onModuleInit or onApplicationBootstrap works and reaches the handlers',
     async (bench) => {
-      const seen = new Log<unknown>('events');
+      const seen = new Log<string>('events');
       const receipts: PublishReceipt[] = [];
       @Injectable()
       class EarlyPublisher implements OnModuleInit, OnApplicationBootstrap {
@@ -30,7 +30,7 @@ export const LIFECYCLE_CASES: readonly ContractCase[] = [
       @Injectable()
       class BootListener {
         @OnEvent('boot.*')
-        on(payload: unknown): void {
+        on(payload: string): void {
           seen.add(payload);
         }
       }

@@ -78,7 +78,7 @@ export const SUBSCRIBE_CASES: readonly ContractCase[] = [
         assert.equal(seen.length, 0);
         await subscription.resume();
         assert.equal(subscription.state, 'active');
-        assert.deepEqual((await seen.settle(2)).toSorted(), [1, 2]);
+        assert.deepEqual(new Set(await seen.settle(2)), new Set([1, 2]));
         await subscription.cancel();
       }
     },

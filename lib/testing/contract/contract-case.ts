@@ -1,7 +1,7 @@
-import { withDeadline } from '../../core/deadline.js';
 import { AppBench } from './app.bench.js';
 import { Bench } from './bench.js';
 import type { ContractCase, ContractHarness, ContractLevel, ContractNeed } from './contract.js';
+import { bounded } from './until.js';
 
 /** Every case ends by then, well or not. */
 const CASE_MS = 20_000;
@@ -39,14 +39,14 @@ function contractCase<B extends Bench>(
     ...(needs && { needs }),
     async run(harness) {
       const bench = createBench(harness);
-      const tooLong = (what: string, ms: number) => () => new Error(`${what} of "${name}" ran longer than ${ms} ms.`);
       try {
-        await withDeadline(body(bench), CASE_MS, tooLong('The case', CASE_MS));
+        await bounded(body(bench), CASE_MS, `The case "${name}"`);
       } catch (error) {
-        await withDeadline(bench.dispose(), DISPOSE_MS, tooLong('Closing', DISPOSE_MS)).catch(() => undefined); // the case's own error says more
+        // its own error says more than what may follow from it
+        await bounded(bench.dispose(), DISPOSE_MS, 'Closing').catch(() => undefined);
         throw error;
       }
-      await withDeadline(bench.dispose(), DISPOSE_MS, tooLong('Closing', DISPOSE_MS));
+      await bounded(bench.dispose(), DISPOSE_MS, `Closing after "${name}"`);
     },
   };
 }

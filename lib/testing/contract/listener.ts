@@ -4,10 +4,7 @@ import type { Consumer, Source, Transport } from '../../core/transport.js';
 import { Log } from './log.js';
 
 /** What becomes of a delivery; nothing leaves it unsettled, for the case to settle. */
-export type Reaction = (
-  delivery: Delivery,
-  index: number,
-) => Settlement | undefined | Promise<Settlement | undefined | void> | void;
+export type Reaction = (delivery: Delivery, index: number) => Settlement | undefined | Promise<Settlement | undefined>;
 
 /** A consumer with what it was delivered. */
 export interface Listener {

@@ -6,9 +6,14 @@ import { quiet, until } from './until.js';
 
 /** Boots with one class that has the handler `on` of `order`, and publishes one event. */
 async function publishTo(bench: AppBench, type: Type, parts: AppParts, payload: unknown): Promise<TestApp> {
+  const { service = bench.name } = parts.options ?? {};
+  // applications of one case that are different services must not get each other's events
+  const exchange = `${service}.events`;
+  bench.willRemove(exchange, `${exchange}.broadcast`);
+  const options = { ...parts.options, exchange };
   const isController = parts.controllers?.includes(type) ?? false;
   const providers = isController ? (parts.providers ?? []) : [type, ...(parts.providers ?? [])];
-  const app = await bench.start({ ...parts, providers });
+  const app = await bench.start({ ...parts, providers, options });
   await app.bus.publish('order', payload);
   return app;
 }

@@ -9,7 +9,7 @@ import { dead, type Listener, listen, retryOf } from './listener.js';
 import { createFullMessage, createMessage, createMessages, idsOf, toComparable } from './message.factory.js';
 import { quiet, until } from './until.js';
 
-/** Publishes, and buries each with its first delivery; the listener lets through what is replayed. */
+/** Publishes and buries one after the other; the listener lets through what is replayed. */
 async function bury(
   bench: Bench,
   transport: Transport,
@@ -25,12 +25,9 @@ async function bury(
   });
   for (const [index, message] of messages.entries()) {
     await bench.publish(transport, message);
-    await listener.deliveries.reach(index + 1);
+    const buried = async (): Promise<boolean> => (await transport.deadLetters.count(group)) === index + 1;
+    await until(`${index + 1} dead letters`, buried);
   }
-  await until(
-    `${messages.length} dead letters`,
-    async () => (await transport.deadLetters.count(group)) === messages.length,
-  );
   return listener;
 }
 

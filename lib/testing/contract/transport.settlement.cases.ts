@@ -33,7 +33,17 @@ export const SETTLEMENT_CASES: readonly ContractCase[] = [
     const sent = createMessages(100);
     const { deliveries } = await listen(transport, source, retryOnce);
     await bench.publishAll(transport, sent);
-    await deliveries.settle(200);
+    await deliveries.reach(200);
+    await quiet();
+    const twice = deliveries.items.map(
+      ({ message: { topic }, attempt, redelivered }) => `${topic} ${attempt} ${redelivered}`,
+    );
+    assert.deepEqual(
+      twice.filter((each, index) => twice.indexOf(each) !== index),
+      [],
+      'none comes twice',
+    );
+    assert.equal(deliveries.length, 200);
     const second = deliveries.items.filter(({ attempt }) => attempt === 2);
     assert.deepEqual(idsOf(second.map(({ message }) => message)), idsOf(sent));
   }),
@@ -130,6 +140,7 @@ export const SETTLEMENT_CASES: readonly ContractCase[] = [
     const { deliveries } = await listen(transport, source, async (delivery) => {
       const both = await Promise.all([delivery.settle(ACK), delivery.settle(retryOf(delivery))]);
       for (const answer of [...both, await delivery.settle(RELEASE)]) answers.add(answer);
+      return undefined;
     });
     await bench.publish(transport, createMessage('once'));
     assert.deepEqual(await answers.settle(3), [true, false, false]);

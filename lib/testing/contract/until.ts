@@ -23,3 +23,17 @@ export async function until(
 export function quiet(ms: number = QUIET_MS): Promise<void> {
   return pause(ms);
 }
+
+/** Settles as `work` does, or rejects after `ms`; the error of `work` is passed on as it is, stack and all. */
+export async function bounded<T>(work: Promise<T>, ms: number, what: string): Promise<T> {
+  const timer = new AbortController();
+  const tooLong = pause(ms, undefined, { signal: timer.signal }).then(() => {
+    throw new Error(`${what} took longer than ${ms} ms.`);
+  });
+  tooLong.catch(() => undefined); // aborted: the work was faster
+  try {
+    return await Promise.race([work, tooLong]);
+  } finally {
+    timer.abort();
+  }
+}

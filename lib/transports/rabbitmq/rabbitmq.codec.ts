@@ -1,6 +1,6 @@
 import type { ConsumeMessage, GetMessage, Options } from 'amqplib';
 import type { Failure } from '../../core/delivery.js';
-import { readHeaders } from '../../core/headers.js';
+import { NO_HEADERS, readHeaders } from '../../core/headers.js';
 import { LIMITS } from '../../core/limits.js';
 import type { HeaderValue, Message } from '../../core/message.js';
 
@@ -53,15 +53,22 @@ export function toProperties(message: Message, copy?: CopyState): Options.Publis
 }
 
 function toWireHeaders(message: Message, copy: CopyState | undefined): WireHeaders | undefined {
-  const { version, key, causationId, expiresAt, dueAt } = message;
-  const own: WireHeaders = {};
+  const { version, key, causationId, expiresAt, dueAt, headers } = message;
+  const isPlain =
+    version === undefined &&
+    key === undefined &&
+    causationId === undefined &&
+    expiresAt === undefined &&
+    dueAt === undefined;
+  if (isPlain && !copy) return headers === NO_HEADERS ? undefined : headers;
+  const own: WireHeaders = { ...headers };
   if (version !== undefined) own[HEADER.version] = version;
   if (key !== undefined) own[HEADER.key] = key;
   if (causationId !== undefined) own[HEADER.causation] = causationId;
   if (expiresAt !== undefined) own[HEADER.expires] = expiresAt;
   if (dueAt !== undefined) own[HEADER.due] = dueAt;
   if (copy) addCopyState(own, message, copy);
-  return { ...message.headers, ...own };
+  return own;
 }
 
 function addCopyState(headers: WireHeaders, message: Message, copy: CopyState): void {

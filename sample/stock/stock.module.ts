@@ -1,0 +1,5 @@
+import { Module } from '@nestjs/common';
+import { StockService } from './stock.service.js';
+
+@Module({ providers: [StockService] })
+export class StockModule {}
