@@ -183,7 +183,8 @@ async function recover(filters: ExceptionsHandler, error: unknown, args: readonl
   } catch (thrown) {
     throw thrown instanceof DeadLetterError || thrown instanceof RetryLaterError ? thrown : error;
   }
-  if (result === undefined) throw error;
+  // Nest 12 says undefined for "no filter", Nest 11 says null
+  if (result === undefined || result === null) throw error;
   return result;
 }
 

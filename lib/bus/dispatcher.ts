@@ -1,6 +1,13 @@
 import { isObservable, lastValueFrom } from 'rxjs';
 import { ACK, type Delivery, RELEASE, type Settlement } from '../core/delivery.js';
-import { DeadLetterError, DecodeError, HandlerTimeoutError, RetryLaterError, ValidationError } from '../core/errors.js';
+import {
+  DeadLetterError,
+  DecodeError,
+  EventBusError,
+  HandlerTimeoutError,
+  RetryLaterError,
+  ValidationError,
+} from '../core/errors.js';
 import { toFailure } from '../core/failure.js';
 import type { InboxStore } from '../core/inbox.js';
 import { DEFERRAL_LEVELS_MS, LIMITS } from '../core/limits.js';
@@ -64,6 +71,7 @@ export class Dispatcher {
       const context = new DeliveryContext(delivery, group);
       const result = await handler.invoke(payload, context);
       if (isObservable(result)) await lastValueFrom(result, { defaultValue: undefined });
+      this.assertInTime(delivery);
       if (context.hasEmitted) await this.emit(context);
       counters.handled++;
       return ACK;
@@ -95,6 +103,7 @@ export class Dispatcher {
         if (isObservable(result)) await lastValueFrom(result, { defaultValue: undefined });
       };
       await (this.around ? this.around(context, last) : last());
+      this.assertInTime(delivery);
       if (context.hasEmitted) await this.emit(context);
       await inbox?.store.done(group, id);
     } catch (error) {
@@ -105,9 +114,23 @@ export class Dispatcher {
     return ACK;
   }
 
+  /** A run that was given up must leave no trace: the delivery comes again. */
+  private assertInTime(delivery: Delivery): void {
+    if (delivery.aborted) throw new HandlerTimeoutError(this.options.group, this.options.timeoutMs);
+  }
+
   private async emit(context: DeliveryContext): Promise<void> {
     const emitted = context.takeEmitted();
-    await Promise.all(emitted.map(({ topic, payload, options }) => this.options.emit(topic, payload, options)));
+    try {
+      await Promise.all(emitted.map(({ topic, payload, options }) => this.options.emit(topic, payload, options)));
+    } catch (cause) {
+      // not to be mistaken for a fault of the event that is being handled
+      throw new EventBusError(
+        'EMIT_FAILED',
+        `What the handler emitted was not published: ${toFailure(cause).message}`,
+        { cause },
+      );
+    }
   }
 
   private decode(message: Message): unknown {
@@ -134,8 +157,7 @@ export class Dispatcher {
 
   private failed(delivery: Delivery, error: unknown, handler?: Handler): Settlement {
     // aborted by the shutdown, not by its own fault: another process handles it, no attempt counted
-    if (delivery.signal.aborted && delivery.signal.reason !== undefined && isClosing(delivery.signal.reason))
-      return RELEASE;
+    if (delivery.aborted && isClosing(delivery.signal.reason)) return RELEASE;
     if (error instanceof RetryLaterError) return this.defer(delivery, error);
     if (error instanceof DeadLetterError) return dead('not-retryable', error);
     if (error instanceof DecodeError) return dead('undecodable', error);

@@ -1,4 +1,4 @@
-import { ACK, type Delivery, RELEASE, type Settlement } from '../core/delivery.js';
+import { ACK, type Delivery, LazySignal, RELEASE, type Settlement } from '../core/delivery.js';
 import type { Message } from '../core/message.js';
 import type { ConsumeEvents } from '../core/transport.js';
 import type { GroupRunner } from './group-runner.js';
@@ -10,7 +10,7 @@ type Settle = (outcome: Settlement) => boolean | Promise<boolean>;
  * A delivery of a queue that does not outlive its instance. It is retried in the process: a retry queue at the broker
  * would have nowhere to give it back to.
  */
-class PrivateDelivery implements Delivery {
+class PrivateDelivery extends LazySignal implements Delivery {
   constructor(
     private readonly inner: Delivery,
     private readonly owner: PrivateRetries,
@@ -18,18 +18,21 @@ class PrivateDelivery implements Delivery {
     readonly message: Message,
     readonly attempt: number,
     readonly deferrals: number,
-  ) {}
+  ) {
+    super();
+  }
 
   get redelivered(): boolean {
     return this.inner.redelivered || this.attempt > 1;
   }
 
-  get signal(): AbortSignal {
-    return this.inner.signal;
+  /** Its own, since a timeout ends one attempt of one group; and that of the arrival, which ends them all. */
+  override get signal(): AbortSignal {
+    return AbortSignal.any([super.signal, this.inner.signal]);
   }
 
-  abort(reason: unknown): void {
-    this.inner.abort(reason);
+  override get aborted(): boolean {
+    return super.aborted || this.inner.aborted;
   }
 
   settle(outcome: Settlement): boolean | Promise<boolean> {
@@ -52,8 +55,12 @@ export class PrivateRetries implements ConsumeEvents {
     private readonly onGap?: () => void,
   ) {}
 
-  deliver(delivery: Delivery, settle: Settle = (outcome) => delivery.settle(outcome)): void {
-    const { message, attempt, deferrals } = delivery;
+  deliver(
+    delivery: Delivery,
+    settle: Settle = (outcome) => delivery.settle(outcome),
+    message: Message = delivery.message,
+  ): void {
+    const { attempt, deferrals } = delivery;
     this.runner.deliver(new PrivateDelivery(delivery, this, settle, message, attempt, deferrals));
   }
 
@@ -110,7 +117,10 @@ export class BroadcastHub implements ConsumeEvents {
       return --left > 0 ? true : delivery.settle(worst);
     };
     if (left === 0) void delivery.settle(ACK);
-    for (const { retries } of takers) retries.deliver(delivery, settle);
+    const { message } = delivery;
+    // bytes of its own for each group, so that no handler can change what another one sees
+    for (const { retries } of takers)
+      retries.deliver(delivery, settle, { ...message, body: Uint8Array.from(message.body) });
   }
 
   stop(): void {

@@ -42,6 +42,8 @@ export interface Delivery {
   readonly deferrals: number;
   /** Aborted when the delivery is lost, its handler ran too long, or the close deadline has passed. */
   readonly signal: AbortSignal;
+  /** The same as `signal.aborted`, without making a signal. */
+  readonly aborted: boolean;
   abort(reason: unknown): void;
   /**
    * The first call wins. Gives `false` when it came too late (settled before, or the channel is gone): then nothing was

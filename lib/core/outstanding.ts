@@ -37,7 +37,7 @@ export class Outstanding<D extends Delivery & Linked> {
     const reason = new BusClosedError('go on handling');
     for (const delivery of this.items.toArray()) delivery.abort(reason);
     if (await this.emptyWithin(ABORT_GRACE_MS)) return;
-    await Promise.all(this.items.toArray().map((delivery) => delivery.settle(RELEASE)));
+    for (const delivery of this.items.toArray()) await delivery.settle(RELEASE);
   }
 
   private wake(): void {

@@ -43,8 +43,11 @@ export async function compare(
   raw: Contender,
   { rounds, messages }: { readonly rounds: number; readonly messages: number },
 ): Promise<Comparison> {
-  await raw.round(Math.ceil(messages / 4));
-  await ours.round(Math.ceil(messages / 4));
+  // the compiler needs a few rounds of each to settle
+  for (let i = 0; i < 2; i++) {
+    await raw.round(messages);
+    await ours.round(messages);
+  }
   const pairs: { readonly ours: Sample; readonly raw: Sample }[] = [];
   for (let i = 0; i < rounds; i++) {
     globalThis.gc?.();

@@ -163,8 +163,7 @@ export class MemoryTransport implements Transport {
     if (target.kind === 'exchange') this.retain(target.exchange.name, message);
     const queues = target.kind === 'group' ? this.only(target.group) : this.bound(target.exchange, message);
     for (const [index, queue] of queues.entries()) {
-      // each group has bytes of its own, so that no handler can change what another one sees
-      queue.push(index === 0 ? message : Object.freeze({ ...message, body: message.body.slice() }));
+      queue.push(index === 0 ? message : copyOf(message));
     }
     outgoing.resolve(queues.length > 0 ? ROUTED : NOT_ROUTED);
   }
@@ -190,7 +189,7 @@ export class MemoryTransport implements Transport {
 
   private retain(exchange: string, message: Message): void {
     if (this.settings.retain === 0) return;
-    this.retained.push({ exchange, message });
+    this.retained.push({ exchange, message: copyOf(message) });
     if (this.retained.length > this.settings.retain) this.retained.shift();
   }
 
@@ -247,7 +246,8 @@ export class MemoryTransport implements Transport {
     const queue = new MemoryQueue(source, (letter) => this.bury(deadLetterGroup, letter));
     this.routes.clear();
     if (source.startFrom === 'earliest') {
-      for (const { exchange, message } of this.retained) if (queue.accepts(exchange, message)) queue.push(message);
+      for (const { exchange, message } of this.retained)
+        if (queue.accepts(exchange, message)) queue.push(copyOf(message));
     }
     return queue;
   }
@@ -255,4 +255,9 @@ export class MemoryTransport implements Transport {
   private assertOpen(what: string): void {
     if (this.closing) throw new BusClosedError(what);
   }
+}
+
+/** With bytes of its own, so that no handler can change what another one sees. */
+function copyOf(message: Message): Message {
+  return Object.freeze({ ...message, body: Uint8Array.from(message.body) });
 }

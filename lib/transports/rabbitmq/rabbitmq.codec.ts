@@ -33,7 +33,7 @@ export interface CopyState {
   readonly failure?: Failure | undefined;
 }
 
-type WireHeaders = Record<string, HeaderValue>;
+type WireHeaders = Record<string, HeaderValue | { readonly '!': 'double'; readonly value: number } | undefined>;
 type Received = Pick<ConsumeMessage | GetMessage, 'content' | 'properties' | 'fields'>;
 
 /** The AMQP properties of a message for an exchange, or, with `copy`, for one group. */
@@ -60,8 +60,9 @@ function toWireHeaders(message: Message, copy: CopyState | undefined): WireHeade
     causationId === undefined &&
     expiresAt === undefined &&
     dueAt === undefined;
-  if (isPlain && !copy) return headers === NO_HEADERS ? undefined : headers;
-  const own: WireHeaders = { ...headers };
+  if (isPlain && !copy && headers === NO_HEADERS) return undefined;
+  const own: WireHeaders = {};
+  for (const name of Object.keys(headers)) own[name] = toField(headers[name]);
   if (version !== undefined) own[HEADER.version] = version;
   if (key !== undefined) own[HEADER.key] = key;
   if (causationId !== undefined) own[HEADER.causation] = causationId;
@@ -69,6 +70,11 @@ function toWireHeaders(message: Message, copy: CopyState | undefined): WireHeade
   if (dueAt !== undefined) own[HEADER.due] = dueAt;
   if (copy) addCopyState(own, message, copy);
   return own;
+}
+
+/** The driver writes every whole number as an integer, and cannot write the large ones. */
+function toField(value: HeaderValue | undefined): WireHeaders[string] {
+  return typeof value === 'number' && !Number.isSafeInteger(value) ? { '!': 'double', value } : value;
 }
 
 function addCopyState(headers: WireHeaders, message: Message, copy: CopyState): void {

@@ -11,6 +11,7 @@ import type { RabbitMqCopies } from './rabbitmq.copies.js';
 import { type DeliveryOwner, RabbitMqDelivery } from './rabbitmq.delivery.js';
 import type { RabbitMqLink } from './rabbitmq.link.js';
 import { assertSupported, declareSource } from './rabbitmq.topology.js';
+import { WriteBatch } from './rabbitmq.write-batch.js';
 
 /** One consumer with a channel of its own, which comes back whatever takes it away. */
 export class RabbitMqConsumer implements Consumer, DeliveryOwner {
@@ -24,6 +25,7 @@ export class RabbitMqConsumer implements Consumer, DeliveryOwner {
   private begun: { readonly resolve: () => void; readonly reject: (error: Error) => void } | undefined;
   /** The channel whose deliveries can be settled. */
   private live: Channel | undefined;
+  private batch: WriteBatch | undefined;
   private tag: string | undefined;
   private queue = '';
   private setUps = 0;
@@ -74,6 +76,10 @@ export class RabbitMqConsumer implements Consumer, DeliveryOwner {
     return this.live === channel;
   }
 
+  beforeWrite(): void {
+    this.batch?.begin();
+  }
+
   settled(delivery: RabbitMqDelivery): void {
     this.outstanding.delete(delivery);
   }
@@ -107,6 +113,7 @@ export class RabbitMqConsumer implements Consumer, DeliveryOwner {
   }
 
   private async setUp(channel: Channel, connection: ChannelModel): Promise<void> {
+    this.batch = new WriteBatch(connection);
     // a name of its own each time: the broker may still hold the queue of the connection that was lost
     this.queue = this.group ?? `${this.source.owner}.private.${randomUUID()}`;
     await declareSource(connection, this.source, this.queue);

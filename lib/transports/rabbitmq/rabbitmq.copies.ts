@@ -1,14 +1,20 @@
 import type { ChannelModel } from 'amqplib';
-import { ConnectionError } from '../../core/errors.js';
+import { pause } from '../../core/deadline.js';
+import { ConnectionError, PublishRejectedError } from '../../core/errors.js';
 import type { Message } from '../../core/message.js';
 import type { CopyState } from './rabbitmq.codec.js';
 import type { RabbitMqLink } from './rabbitmq.link.js';
 import type { RabbitMqPublisher } from './rabbitmq.publisher.js';
 import { deadLetterQueue, declareDeadLetterQueue, declareRetryQueue, retryQueue } from './rabbitmq.topology.js';
 
+const TRIES = 5;
+const REFUSED_PAUSE_MS = 50;
+
+type Declare = (connection: ChannelModel) => Promise<void>;
+
 /** Copies that stay with one group: to a retry queue, to the dead letters, back to the group. Confirmed, or they throw. */
 export class RabbitMqCopies {
-  private readonly declared = new Set<string>();
+  private readonly declared = new Map<string, Promise<void>>();
 
   constructor(
     private readonly link: RabbitMqLink,
@@ -30,23 +36,37 @@ export class RabbitMqCopies {
     return this.publisher.copy(group, message, { attempt: 1 });
   }
 
-  /** Declares a queue before its first copy, and again if it has been deleted since. */
-  private async put(
-    queue: string,
-    message: Message,
-    state: CopyState,
-    declare: (connection: ChannelModel) => Promise<void>,
-  ): Promise<void> {
-    for (let tries = 0; tries < 2; tries++) {
-      if (!this.declared.has(queue)) {
-        const { connection } = this.link;
-        if (!connection) throw new ConnectionError(`"${queue}" cannot be declared: not connected.`);
-        await declare(connection);
-        this.declared.add(queue);
+  /**
+   * Declares a queue before its first copy, and again if it has been deleted since. A queue that was declared just now may
+   * refuse its first messages while it elects a leader, so a refusal is tried again.
+   */
+  private async put(queue: string, message: Message, state: CopyState, declare: Declare): Promise<void> {
+    for (let tries = 1; ; tries++) {
+      try {
+        await this.declareOnce(queue, declare);
+        if (await this.publisher.copy(queue, message, state)) return;
+        this.declared.delete(queue);
+        if (tries === TRIES) throw new ConnectionError(`"${queue}" is deleted as fast as it is declared.`);
+      } catch (error) {
+        if (tries === TRIES || !(error instanceof PublishRejectedError) || error.code !== 'NACKED') throw error;
+        await pause(REFUSED_PAUSE_MS * tries);
       }
-      if (await this.publisher.copy(queue, message, state)) return;
-      this.declared.delete(queue);
     }
-    throw new ConnectionError(`"${queue}" is deleted as fast as it is declared.`);
+  }
+
+  private async declareOnce(queue: string, declare: Declare): Promise<void> {
+    let declared = this.declared.get(queue);
+    if (!declared) {
+      const { connection } = this.link;
+      if (!connection) throw new ConnectionError(`"${queue}" cannot be declared: not connected.`);
+      declared = declare(connection);
+      this.declared.set(queue, declared);
+    }
+    try {
+      await declared;
+    } catch (error) {
+      this.declared.delete(queue);
+      throw error;
+    }
   }
 }

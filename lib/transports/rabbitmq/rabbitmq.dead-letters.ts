@@ -1,4 +1,5 @@
 import type { Channel, ChannelModel, GetMessage } from 'amqplib';
+import { pause } from '../../core/deadline.js';
 import { ConfigurationError, ConnectionError } from '../../core/errors.js';
 import type { DeadLetterQuery, DeadLetterRecord, DeadLetters } from '../../core/transport.js';
 import { type ChannelError, rpc, withChannel } from './rabbitmq.channel.js';
@@ -7,8 +8,13 @@ import type { RabbitMqCopies } from './rabbitmq.copies.js';
 import type { RabbitMqLink } from './rabbitmq.link.js';
 import { deadLetterQueue } from './rabbitmq.topology.js';
 
+/** How long is waited for a queue to take back what was only read. */
+const GIVE_BACK_MS = 2_000;
+
 /** Reads a dead-letter queue by taking without acknowledging: what is not removed goes back when the channel closes. */
 export class RabbitMqDeadLetters implements DeadLetters {
+  private readonly readers = new Map<string, Promise<void>>();
+
   constructor(
     private readonly link: RabbitMqLink,
     private readonly copies: RabbitMqCopies,
@@ -17,9 +23,9 @@ export class RabbitMqDeadLetters implements DeadLetters {
   async list(group: string, limit: number): Promise<readonly DeadLetterRecord[]> {
     const letters: DeadLetterRecord[] = [];
     await this.withQueue(group, async (channel, queue) => {
+      const { messageCount } = await rpc(channel.checkQueue(queue), `count "${queue}"`);
       for await (const message of take(channel, queue, limit)) letters.push(toDeadLetter(message));
-      // awaited, so that the letters are back before anyone looks again
-      await rpc(channel.close(), 'give dead letters back');
+      await this.giveBack(channel, queue, messageCount);
     });
     return letters;
   }
@@ -48,7 +54,7 @@ export class RabbitMqDeadLetters implements DeadLetters {
         channel.ack(message);
         replayed++;
       }
-      await rpc(channel.close(), 'give dead letters back');
+      await this.giveBack(channel, queue, messageCount - replayed);
     });
     return replayed;
   }
@@ -61,8 +67,23 @@ export class RabbitMqDeadLetters implements DeadLetters {
     return purged;
   }
 
+  /** One reader of a queue at a time: what one holds another cannot see. */
+  private withQueue(group: string, work: (channel: Channel, queue: string) => Promise<void>): Promise<void> {
+    const before = this.readers.get(group) ?? Promise.resolve();
+    const mine = before.then(
+      () => this.open(group, work),
+      () => this.open(group, work),
+    );
+    this.readers.set(group, mine);
+    const forget = (): void => {
+      if (this.readers.get(group) === mine) this.readers.delete(group);
+    };
+    mine.then(forget, forget);
+    return mine;
+  }
+
   /** A group that never had a dead letter may have no queue for them: then there is nothing to do. */
-  private async withQueue(group: string, work: (channel: Channel, queue: string) => Promise<void>): Promise<void> {
+  private async open(group: string, work: (channel: Channel, queue: string) => Promise<void>): Promise<void> {
     const connection: ChannelModel | undefined = this.link.connection;
     if (!connection) throw new ConnectionError('The dead letters cannot be read: not connected to the broker.');
     const queue = deadLetterQueue(group);
@@ -71,6 +92,21 @@ export class RabbitMqDeadLetters implements DeadLetters {
     } catch (error) {
       if ((error as ChannelError).code !== 404) throw error;
     }
+  }
+
+  /** Resolves when what was taken can be seen again: a quorum queue takes it back some time after the channel closed. */
+  private async giveBack(channel: Channel, queue: string, expected: number): Promise<void> {
+    await rpc(channel.close(), 'give dead letters back');
+    const { connection } = this.link;
+    if (!connection) return;
+    await withChannel(connection, async (other) => {
+      const end = Date.now() + GIVE_BACK_MS;
+      while (Date.now() < end) {
+        const { messageCount } = await rpc(other.checkQueue(queue), `count "${queue}"`);
+        if (messageCount >= expected) return;
+        await pause(5);
+      }
+    });
   }
 }
 

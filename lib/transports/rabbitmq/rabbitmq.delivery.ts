@@ -16,6 +16,8 @@ export interface DeliveryOwner {
   /** Aborted when the consumer has closed. */
   readonly closed: AbortSignal;
   isCurrent(channel: Channel): boolean;
+  /** A frame is about to be written. */
+  beforeWrite(): void;
   settled(delivery: RabbitMqDelivery): void;
   copyFailed(error: unknown): void;
 }
@@ -89,6 +91,7 @@ export class RabbitMqDelivery extends LazySignal implements Delivery {
 
   private finish(send: () => void): boolean {
     if (!this.owner.isCurrent(this.channel)) return false;
+    this.owner.beforeWrite();
     try {
       send();
     } catch {

@@ -12,6 +12,7 @@ import type { Routed, Target, TransportPublishOptions } from '../../core/transpo
 import { type ChannelError, openConfirmChannel, SupervisedChannel } from './rabbitmq.channel.js';
 import { type CopyState, toProperties } from './rabbitmq.codec.js';
 import type { RabbitMqLink } from './rabbitmq.link.js';
+import { WriteBatch } from './rabbitmq.write-batch.js';
 
 const ROUTED: Routed = Object.freeze({ routed: true });
 const NOT_ROUTED: Routed = Object.freeze({ routed: false });
@@ -46,6 +47,7 @@ export class RabbitMqPublisher {
   /** Of the messages at the front, how many may be what closed the channel. */
   private suspects = 0;
   private isBlocked = false;
+  private batch: WriteBatch | undefined;
   private refusal: Error | undefined;
 
   constructor(
@@ -57,6 +59,7 @@ export class RabbitMqPublisher {
     );
     this.channel = new SupervisedChannel(link, openConfirmChannel, {
       setUp: async (channel, connection) => {
+        this.batch = new WriteBatch(connection);
         channel.on('return', (returned: ReturnedMessage) => this.onReturn(returned));
         await settings.prepare(channel, connection);
       },
@@ -133,6 +136,7 @@ export class RabbitMqPublisher {
     const { target, message } = outgoing;
     const exchange = target.kind === 'exchange' ? target.exchange.name : '';
     this.inFlight.add(outgoing);
+    this.batch?.begin();
     try {
       channel.publish(
         exchange,
