@@ -11,7 +11,7 @@ import { ON_EVENT_METADATA } from './decorators/metadata.js';
 import type { OnEventMetadata, OnEventOptions } from './decorators/on-event.decorator.js';
 import { DEFAULT_BUS } from './event-bus.constants.js';
 import { HandlerInvoker, type InstanceWrapper } from './handler-invoker.js';
-import { classifyNestError } from './nest-errors.js';
+import { classifyNestError, explainNestError } from './nest-errors.js';
 
 export interface ExploreOptions {
   readonly bus: string;
@@ -78,6 +78,7 @@ export class EventBusExplorer {
           ...this.describe(one, metadata, place, mine, options),
           invoke,
           classify: classifyNestError,
+          explain: explainNestError,
         });
       } catch (error) {
         if (!(error instanceof ConfigurationError)) throw error;

@@ -45,7 +45,7 @@ function moveTo(distance: number, type: Type, modules: ModulesContainer): void {
 
 /** Holds a bus. Before every other module at start, after every other one at shutdown. */
 @Module({})
-export class EventBusCoreModule {
+class EventBusCoreModule {
   constructor(modules: ModulesContainer) {
     moveTo(Number.POSITIVE_INFINITY, EventBusCoreModule, modules);
   }
@@ -53,7 +53,7 @@ export class EventBusCoreModule {
 
 /** Runs its consumers. After every other module at start, before every other one at shutdown. */
 @Module({})
-export class EventBusRuntimeModule {
+class EventBusRuntimeModule {
   constructor(modules: ModulesContainer) {
     moveTo(-1, EventBusRuntimeModule, modules);
   }

@@ -10,6 +10,7 @@ export type {
 export type { EventBusStats, GroupStats } from './bus/event-bus.stats.js';
 export type { EventContext } from './bus/event-context.js';
 export { defineEvent, type EventClass, type EventDefinition } from './bus/event-definition.js';
+export type { ObserveOptions } from './bus/observe.js';
 export type {
   EventPublishOptions as PublishOptions,
   OutgoingEvent,
@@ -52,5 +53,8 @@ export { HeadersExchange } from './exchanges/headers.exchange.js';
 export { TopicExchange } from './exchanges/topic.exchange.js';
 export { InjectEventBus } from './inject-event-bus.decorator.js';
 export { JsonSerializer } from './serializers/json.serializer.js';
+export type { MemoryTransportOptions } from './transports/memory/memory.options.js';
 export { MemoryTransport } from './transports/memory/memory.transport.js';
+export type { RabbitMqRaw } from './transports/rabbitmq/rabbitmq.connection.js';
+export type { RabbitMqTransportOptions } from './transports/rabbitmq/rabbitmq.options.js';
 export type { TransportDefinition, TransportFactory, TransportSettings } from './transports/transport.registry.js';

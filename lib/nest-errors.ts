@@ -13,3 +13,12 @@ function statusOf(error: unknown): number | undefined {
   const status: unknown = (error as unknown as { getStatus(): unknown }).getStatus();
   return typeof status === 'number' ? status : undefined;
 }
+
+/** The complaints of a validation pipe, which Nest keeps in the response and not in the message. */
+export function explainNestError(error: unknown): string | undefined {
+  if (statusOf(error) === undefined) return undefined;
+  const { getResponse } = error as { getResponse?: unknown };
+  const response: unknown = typeof getResponse === 'function' ? getResponse.call(error) : undefined;
+  const { message } = (typeof response === 'object' && response !== null ? response : {}) as { message?: unknown };
+  return Array.isArray(message) ? message.filter((one) => typeof one === 'string').join('; ') : undefined;
+}

@@ -16,6 +16,8 @@ export class BusLifecycle {
   private draining: Promise<void> | undefined;
   private closing: Promise<void> | undefined;
 
+  private readonly end = new AbortController();
+
   constructor(
     private readonly parts: EventBusParts,
     private readonly consumption: Consumption,
@@ -30,6 +32,11 @@ export class BusLifecycle {
     if (state === 'blocked') return 'degraded';
     if (state !== 'up') return 'down';
     return [...this.consumption.groups].some((group) => group.state === 'recovering') ? 'degraded' : 'up';
+  }
+
+  /** Aborted when nothing is consumed any more. */
+  get ended(): AbortSignal {
+    return this.end.signal;
   }
 
   get isClosing(): boolean {
@@ -48,7 +55,7 @@ export class BusLifecycle {
   }
 
   drain(): Promise<void> {
-    this.draining ??= this.consumption.close(this.parts.options.shutdown.deadlineMs);
+    this.draining ??= this.stopConsumers();
     return this.draining;
   }
 
@@ -105,6 +112,11 @@ export class BusLifecycle {
       if (!this.closing)
         logger.error(`A consumer cannot start: ${error instanceof Error ? error.message : String(error)}`);
     });
+  }
+
+  private async stopConsumers(): Promise<void> {
+    await this.consumption.close(this.parts.options.shutdown.deadlineMs);
+    this.end.abort();
   }
 
   private async shutDown(): Promise<void> {

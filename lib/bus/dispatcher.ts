@@ -16,6 +16,7 @@ import { compose, type Middleware } from '../core/pipeline.js';
 import type { RetryPolicy } from '../core/retry-policy.js';
 import { validate } from '../core/schema.js';
 import type { Serializer } from '../core/serializer.js';
+import { truncateBytes } from '../core/text.js';
 import type { GroupCounters } from './event-bus.stats.js';
 import { DeliveryContext, type EventContext } from './event-context.js';
 import type { Handler } from './handler.js';
@@ -163,7 +164,7 @@ export class Dispatcher {
     if (error instanceof DecodeError) return dead('undecodable', error);
     if (error instanceof ValidationError) return dead('validation', error);
     const final = handler?.classify?.(error);
-    if (final !== undefined) return dead(final, error);
+    if (final !== undefined) return dead(final, error, handler?.explain?.(error));
     const { retry } = this.options;
     if (!this.isRetryable(error)) return dead('not-retryable', error);
     return this.again(delivery, retry, 'attempts-exhausted', error);
@@ -208,8 +209,11 @@ export class Dispatcher {
   }
 }
 
-function dead(reason: string, error: unknown): Settlement {
-  return { kind: 'dead', reason, failure: toFailure(error) };
+function dead(reason: string, error: unknown, details?: string): Settlement {
+  const failure = toFailure(error);
+  if (details === undefined) return { kind: 'dead', reason, failure };
+  const message = truncateBytes(`${failure.message}: ${details}`, LIMITS.errorMessageBytes);
+  return { kind: 'dead', reason, failure: { ...failure, message } };
 }
 
 function isClosing(reason: unknown): boolean {

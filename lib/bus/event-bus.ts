@@ -1,4 +1,4 @@
-import { Observable } from 'rxjs';
+import type { Observable } from 'rxjs';
 import { BusClosedError, ConfigurationError } from '../core/errors.js';
 import type { Exchange } from '../core/exchange.js';
 import { BusLifecycle, type EventBusStatus } from './bus-lifecycle.js';
@@ -8,6 +8,7 @@ import { type EventBusStats, PublishCounters } from './event-bus.stats.js';
 import type { EventClass, EventDefinition } from './event-definition.js';
 import { EventRegistry } from './event-registry.js';
 import type { HandlerRegistration } from './group-definition.js';
+import { type ObserveOptions, observe } from './observe.js';
 import { publishAll } from './publish-all.js';
 import type { EventPublishOptions, OutgoingEvent, PublishAllResult, PublishReceipt } from './publish-options.js';
 import { type ExchangeTarget, Publisher } from './publisher.js';
@@ -93,7 +94,11 @@ export class EventBus {
    * @publicApi
    */
   publish(topic: string, payload: unknown, options?: EventPublishOptions): Promise<PublishReceipt>;
-  publish<T>(definition: EventDefinition<T>, payload: T, options?: EventPublishOptions): Promise<PublishReceipt>;
+  publish<T>(
+    event: EventDefinition<T> | EventClass<T>,
+    payload: T,
+    options?: EventPublishOptions,
+  ): Promise<PublishReceipt>;
   publish(event: object, options?: EventPublishOptions): Promise<PublishReceipt>;
   publish(first: string | object, second?: unknown, third?: EventPublishOptions): Promise<PublishReceipt> {
     if (typeof first === 'string') return this.publisher.publish(this.events, first, second, third);
@@ -107,7 +112,11 @@ export class EventBus {
    * @publicApi
    */
   broadcast(topic: string, payload: unknown, options?: EventPublishOptions): Promise<PublishReceipt>;
-  broadcast<T>(definition: EventDefinition<T>, payload: T, options?: EventPublishOptions): Promise<PublishReceipt>;
+  broadcast<T>(
+    event: EventDefinition<T> | EventClass<T>,
+    payload: T,
+    options?: EventPublishOptions,
+  ): Promise<PublishReceipt>;
   broadcast(event: object, options?: EventPublishOptions): Promise<PublishReceipt>;
   broadcast(first: string | object, second?: unknown, third?: EventPublishOptions): Promise<PublishReceipt> {
     if (typeof first === 'string') return this.publisher.publish(this.broadcasts, first, second, third);
@@ -143,24 +152,17 @@ export class EventBus {
   }
 
   /**
-   * The events of a pattern as an Observable; each subscriber has a private queue. A lost connection can leave a gap.
+   * The events of a pattern as an Observable; each subscriber has a private queue, and a lost connection can
+   * leave a gap. Completes when the bus stops consuming.
    *
    * @example bus.observe<Order>('orders.#').subscribe(({ payload }) => console.log(payload));
    * @publicApi
    */
   observe<T = unknown>(
     pattern: string | readonly string[],
-    options: Omit<SubscribeOptions, 'group'> = {},
+    { onReady, ...options }: ObserveOptions = {},
   ): Observable<EventMessage<T>> {
-    return new Observable<EventMessage<T>>((observer) => {
-      const next: SubscribeHandler<T> = (payload, { topic, headers, message }) =>
-        observer.next({ payload, topic, headers, message });
-      const subscribed = this.subscribe<T>(pattern, next, options);
-      subscribed.catch((error: unknown) => observer.error(error));
-      return () => {
-        subscribed.then((subscription) => subscription.cancel()).catch(() => undefined); // the error went to the observer
-      };
-    });
+    return observe<T>((handler) => this.subscribe(pattern, handler, options), onReady, this.lifecycle.ended);
   }
 
   /**

@@ -17,4 +17,6 @@ export interface Handler {
   invoke(payload: unknown, context: EventContext): unknown;
   /** For an error that trying again cannot mend, its reason. */
   classify?(error: unknown): FinalReason | undefined;
+  /** What of an error is worth keeping beside its message, without values of the payload. */
+  explain?(error: unknown): string | undefined;
 }

@@ -3,7 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 /** How long a case waits for something that must come. */
 export const WAIT_MS = 8_000;
 /** How long a case listens to show that nothing more comes. */
-export const QUIET_MS = 80;
+const QUIET_MS = 80;
 const POLL_MS = 15;
 
 /** Waits for what cannot be awaited: asks again and again until it holds. */

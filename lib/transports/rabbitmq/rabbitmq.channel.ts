@@ -4,7 +4,7 @@ import { ConnectionError } from '../../core/errors.js';
 import type { RabbitMqLink } from './rabbitmq.link.js';
 
 /** Bound for each exchange of frames with the broker. */
-export const RPC_TIMEOUT_MS = 10_000;
+const RPC_TIMEOUT_MS = 10_000;
 const FIRST_BACKOFF_MS = 100;
 const BACKOFF_CAP_MS = 5_000;
 

@@ -8,6 +8,12 @@ import type { RabbitMqCopies } from './rabbitmq.copies.js';
 import type { RabbitMqLink } from './rabbitmq.link.js';
 import { deadLetterQueue } from './rabbitmq.topology.js';
 
+/**
+ * A quorum queue puts what is given back behind what was given back before. So that the order stays, a reader takes all
+ * letters, up to so many, and keeps those that it was asked for.
+ */
+const SCAN = 10_000;
+
 /** How long is waited for a queue to take back what was only read. */
 const GIVE_BACK_MS = 2_000;
 
@@ -24,7 +30,9 @@ export class RabbitMqDeadLetters implements DeadLetters {
     const letters: DeadLetterRecord[] = [];
     await this.withQueue(group, async (channel, queue) => {
       const { messageCount } = await rpc(channel.checkQueue(queue), `count "${queue}"`);
-      for await (const message of take(channel, queue, limit)) letters.push(toDeadLetter(message));
+      for await (const message of take(channel, queue, Math.max(limit, Math.min(messageCount, SCAN)))) {
+        if (letters.length < limit) letters.push(toDeadLetter(message));
+      }
       await this.giveBack(channel, queue, messageCount);
     });
     return letters;
@@ -42,10 +50,9 @@ export class RabbitMqDeadLetters implements DeadLetters {
     let replayed = 0;
     await this.withQueue(group, async (channel, queue) => {
       const { messageCount } = await rpc(channel.checkQueue(queue), `count "${queue}"`);
-      for await (const message of take(channel, queue, messageCount)) {
-        if (replayed >= limit) break;
+      for await (const message of take(channel, queue, Math.min(messageCount, SCAN))) {
         const letter = toDeadLetter(message);
-        if (ids && !ids.includes(letter.message.id)) continue;
+        if (replayed >= limit || (ids && !ids.includes(letter.message.id))) continue;
         if (!(await this.copies.giveBack(group, letter.message))) {
           throw new ConfigurationError(
             `Group "${group}" has no queue to replay to. Start its consumer once, so that it is declared.`,
