@@ -4,7 +4,7 @@ import { NestFactory } from '@nestjs/core';
 import { EventBusModule, type EventBusModuleOptions, OnEvent } from '../../lib/index.js';
 import type { OrderPlaced } from './payload.js';
 
-export const PATTERN = 'orders.*';
+const PATTERN = 'orders.*';
 export const PREFETCH = 250;
 
 /** Whoever counts what the decorated method has handled. */
