@@ -1,6 +1,7 @@
 import { Logger, type Provider } from '@nestjs/common';
 import { DeadLetterService } from './bus/dead-letter.service.js';
-import { qualify, type ResolvedOptions, resolveOptions } from './bus/resolved-options.js';
+import { optionProblems, qualify, type ResolvedOptions, resolveOptions } from './bus/resolved-options.js';
+import { ConfigurationError } from './core/errors.js';
 import type { ExchangeHandler } from './core/exchange.js';
 import type { BusLogger } from './core/logger.js';
 import type { Serializer } from './core/serializer.js';
@@ -11,7 +12,12 @@ import { type EventBusModuleOptions, LIFECYCLE_PARTS } from './event-bus.lifecyc
 import { EventBusService } from './event-bus.service.js';
 import { createExchangeHandler } from './exchanges/exchange.factory.js';
 import { JsonSerializer } from './serializers/json.serializer.js';
-import { type TransportFactory, TransportRegistry, type TransportSettings } from './transports/transport.registry.js';
+import {
+  type ChosenTransport,
+  type TransportFactory,
+  TransportRegistry,
+  type TransportSettings,
+} from './transports/transport.registry.js';
 
 /** A transport of the options, ready to be built; or the user's own instance. */
 type Chosen =
@@ -26,7 +32,7 @@ export function createBusProviders(name: string): readonly Provider[] {
   const chosen = `EVENT_BUS_CHOSEN_TRANSPORT:${name}`;
   return [
     { provide: EVENT_BUS_NAME, useValue: name },
-    { provide: resolved, inject: [token('options')], useFactory: resolveOptions },
+    { provide: resolved, inject: [token('options')], useFactory: resolveAll },
     { provide: chosen, inject: [token('options'), resolved], useFactory: chooseTransport },
     {
       provide: token('connection'),
@@ -81,15 +87,33 @@ export function createBusProviders(name: string): readonly Provider[] {
   ];
 }
 
-async function chooseTransport(raw: EventBusModuleOptions, { service, publish }: ResolvedOptions): Promise<Chosen> {
-  const { transport = 'memory:' } = raw;
-  if (typeof transport === 'object' && 'publish' in transport && typeof transport.publish === 'function') {
-    return { own: transport as Transport };
+/** @throws ConfigurationError with the problems of the bus and of its transport, all at once */
+async function resolveAll(raw: EventBusModuleOptions): Promise<ResolvedOptions> {
+  const problems = optionProblems(raw);
+  try {
+    const chosen = typeof raw === 'object' && raw !== null ? choose(raw) : undefined;
+    if (chosen) problems.push(...((await chosen.definition.load()).problems?.(chosen.options) ?? []));
+  } catch (error) {
+    if (!(error instanceof ConfigurationError)) throw error;
+    // when the option itself is wrong, that has been said already
+    if (!problems.some((problem) => problem.startsWith('transport'))) problems.push(...error.problems);
   }
-  const { definition, options } = new TransportRegistry(raw.transports).choose(
-    transport as Exclude<typeof transport, Transport>,
-  );
+  if (problems.length > 0) throw new ConfigurationError(problems);
+  return resolveOptions(raw);
+}
+
+async function chooseTransport(raw: EventBusModuleOptions, { service, publish }: ResolvedOptions): Promise<Chosen> {
+  const chosen = choose(raw);
+  if (!chosen) return { own: raw.transport as Transport };
+  const { definition, options } = chosen;
   return { factory: await definition.load(), settings: { options, service, publish, logger: loggerOf(raw) } };
+}
+
+/** Which registered transport is meant; none when the option is an instance of the user's own. */
+function choose({ transport = 'memory:', transports }: EventBusModuleOptions): ChosenTransport | undefined {
+  if (typeof transport === 'object' && 'publish' in transport && typeof transport.publish === 'function')
+    return undefined;
+  return new TransportRegistry(transports).choose(transport as Exclude<typeof transport, Transport>);
 }
 
 function loggerOf({ logger }: EventBusModuleOptions): BusLogger {

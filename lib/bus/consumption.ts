@@ -46,7 +46,13 @@ export class ActiveGroup {
     this.retries = new PrivateRetries(runner, onGap);
   }
 
-  readonly wants = (message: Message): boolean => this.wanted.find(message) !== undefined;
+  readonly wants = (message: Message): boolean => {
+    try {
+      return this.wanted.find(message) !== undefined;
+    } catch {
+      return true; // a routing rule that throws: the dispatcher meets the error and decides
+    }
+  };
 
   get state(): Consumer['state'] | 'idle' {
     return this.consumers[0]?.state ?? 'idle';
@@ -79,6 +85,7 @@ export class Consumption {
   add(definition: GroupDefinition, onGap?: () => void): ActiveGroup {
     const { options, transport, exchange, serializer, maxMessageBytes, logger, emit, middleware, inbox } = this.parts;
     const { policy, name } = definition;
+    this.warnOfLiterals(definition);
     const counters = new GroupCounters();
     const matcher = new HandlerMatcher(exchange.handler, definition.handlers);
     const dispatcher = new Dispatcher({
@@ -147,6 +154,16 @@ export class Consumption {
     return Object.fromEntries([...this.groups].map(({ definition, runner }) => [definition.name, runner.stats()]));
   }
 
+  /** On a direct exchange wildcards are plain characters, which is seldom what was meant. */
+  private warnOfLiterals({ name, handlers }: GroupDefinition): void {
+    const { exchange, logger } = this.parts;
+    if (exchange.handler.type !== 'direct') return;
+    for (const { pattern = '' } of handlers.flatMap((handler) => handler.rules)) {
+      if (!/(^|\.)[*#](\.|$)/.test(pattern)) continue;
+      logger.warn(`${name}: "${pattern}" is taken literally, because "${exchange.name}" is a direct exchange.`);
+    }
+  }
+
   private sourceOf(definition: GroupDefinition): Source {
     const { exchange, broadcastExchange } = this.parts;
     const rules = definition.handlers.flatMap((handler) => handler.rules);
@@ -163,7 +180,11 @@ export class Consumption {
 
   private broadcastSource(rules: readonly BindingRule[]): Source {
     const { options, broadcastExchange } = this.parts;
-    return { ...this.common(), bindings: bind(broadcastExchange, rules), prefetch: options.consume.maxConcurrency };
+    return {
+      ...this.common(),
+      bindings: bind(broadcastExchange, rules),
+      prefetch: Math.min(65_535, options.consume.maxConcurrency),
+    };
   }
 
   private common(): Pick<Source, 'owner' | 'deadLetterGroup'> {

@@ -4,7 +4,7 @@ import { LIMITS } from '../core/limits.js';
 import type { TransportCapabilities } from '../core/transport.js';
 import type { ConsumeGroupOptions } from './event-bus.options.js';
 import type { Handler } from './handler.js';
-import { type GroupPolicy, type ResolvedOptions, resolvePolicy } from './resolved-options.js';
+import { type GroupPolicy, qualify, type ResolvedOptions, resolvePolicy } from './resolved-options.js';
 
 /** A handler with what its decorator asked for. */
 export interface HandlerRegistration extends Handler {
@@ -27,7 +27,7 @@ export interface GroupDefinition {
 }
 
 /** RabbitMQ names have at most 255 bytes, and the longest suffix is `.retry.86400000`. */
-const GROUP_NAME_BYTES = 200;
+const GROUP_NAME_BYTES = 240;
 
 /**
  * Sorts handlers into groups.
@@ -62,7 +62,7 @@ export function defineGroups(
       ordered: first.ordered,
       startFrom: first.startFrom,
     };
-    checkGroup(group, first, capabilities, problems);
+    checkGroup(group, first, qualify(options, name), capabilities, problems);
     return [group];
   });
   if (problems.length > 0) throw new ConfigurationError(problems);
@@ -132,12 +132,13 @@ function checkSame(
 }
 
 function checkGroup(
-  { name, policy, ordered, startFrom }: GroupDefinition,
+  { policy, ordered, startFrom }: GroupDefinition,
   { place }: HandlerRegistration,
+  queue: string,
   capabilities: TransportCapabilities,
   problems: string[],
 ): void {
-  if (Buffer.byteLength(name) > GROUP_NAME_BYTES)
+  if (Buffer.byteLength(queue) > GROUP_NAME_BYTES)
     problems.push(`${place}: the group name has more than ${GROUP_NAME_BYTES} bytes.`);
   const held = Math.ceil(policy.prefetch / policy.concurrency) * policy.timeoutMs;
   if (held > LIMITS.holdMs) {

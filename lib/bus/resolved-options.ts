@@ -16,7 +16,6 @@ import {
   text,
 } from '../core/options.js';
 import { DEFAULT_RETRY, fixed, NO_RETRY, type RetryPolicy } from '../core/retry-policy.js';
-import type { Serializer } from '../core/serializer.js';
 import { globMatches } from '../core/text.js';
 import type { Transport } from '../core/transport.js';
 import type {
@@ -67,6 +66,8 @@ const MS = integer(1, 86_400_000);
 const COUNT = integer(1, 1_000_000);
 const PREFETCH = integer(1, 65_535);
 const NAME = text(/^[\w.:-]{1,200}$/, '1 to 200 letters, digits or . : _ -');
+/** Parts of queue names, which have 255 bytes in all. */
+const PREFIX = text(/^[\w.:-]{1,60}$/, '1 to 60 letters, digits or . : _ -');
 
 const GROUP_SHAPE = { concurrency: COUNT, prefetch: PREFETCH, timeoutMs: MS, retry: retryOption };
 
@@ -74,6 +75,16 @@ function isHandlerLike(value: unknown): boolean {
   return (
     typeof value === 'object' && value !== null && typeof (value as Partial<ExchangeHandler>).matches === 'function'
   );
+}
+
+/** An object of the user's own that has all of these. */
+function withMethods(names: readonly string[]): Check {
+  return (value, path, problems) => {
+    const object = value as Readonly<Record<string, unknown>> | null;
+    const missing = names.filter((name) => typeof object?.[name] !== 'function');
+    if (missing.length > 0)
+      problems.push(`${path} must have the method${missing.length === 1 ? '' : 's'} ${missing.join(', ')}.`);
+  };
 }
 
 function isTransportLike(value: unknown): boolean {
@@ -97,27 +108,21 @@ const transportCheck = either((value) => {
 });
 
 const exchangeCheck = either((value) => {
-  if (isHandlerLike(value)) return ANY;
+  if (isHandlerLike(value)) return withMethods(['assertRule', 'assertTopic', 'matches', 'specificity', 'overlap']);
   return typeof value === 'string'
     ? NAME
     : shape({ name: NAME, type: oneOf(['topic', 'direct', 'fanout', 'headers']) });
 });
 
 const serializerCheck = either((value) =>
-  typeof value === 'object' && value !== null && typeof (value as Partial<Serializer>).encode === 'function'
-    ? ANY
-    : oneOf(['json']),
+  typeof value === 'object' && value !== null ? withMethods(['encode', 'decode']) : oneOf(['json']),
 );
 
-const loggerCheck: Check = (value, path, problems) => {
-  const logger = value as Readonly<Record<string, unknown>> | null;
-  if (['log', 'warn', 'error'].some((method) => typeof logger?.[method] !== 'function'))
-    problems.push(`${path} must be a logger with log, warn and error.`);
-};
+const loggerCheck = withMethods(['log', 'warn', 'error']);
 
 const OPTIONS_SHAPE = shape({
-  service: NAME,
-  namespace: NAME,
+  service: PREFIX,
+  namespace: PREFIX,
   transport: transportCheck,
   exchange: exchangeCheck,
   serializer: serializerCheck,
@@ -149,14 +154,20 @@ export const CHECKS = { NAME, func };
 
 const UNMATCHED = fixed({ attempts: DEFAULTS.unmatchedAttempts, delayMs: DEFAULTS.unmatchedDelayMs });
 
+/** All that is wrong with the options, without what only the transport can know. */
+export function optionProblems(raw: EventBusOptions): string[] {
+  const problems: string[] = [];
+  OPTIONS_SHAPE(raw, '', problems);
+  return problems;
+}
+
 /**
  * Checks everything and fills in the defaults.
  *
  * @throws ConfigurationError with all problems at once
  */
 export function resolveOptions(raw: EventBusOptions = {}): ResolvedOptions {
-  const problems: string[] = [];
-  OPTIONS_SHAPE(raw, '', problems);
+  const problems = optionProblems(raw);
   if (problems.length > 0) throw new ConfigurationError(problems);
   const { startup, publish, consume, shutdown } = raw;
   const { enabled, maxConcurrency, unmatched, groups, ...defaults } = consume ?? {};

@@ -18,6 +18,8 @@ export interface TransportSettings {
 
 /** Builds the two halves of a transport. Neither connects before `Transport.connect`. */
 export interface TransportFactory {
+  /** What is wrong with the transport's own options, so that it can be told together with the rest. */
+  problems?(options: Readonly<Record<string, unknown>>): readonly string[];
   /** @throws ConfigurationError for bad options, with all problems */
   createConnection(settings: TransportSettings): Connection;
   createTransport(settings: TransportSettings, connection: Connection): Transport;

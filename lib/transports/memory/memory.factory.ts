@@ -16,9 +16,14 @@ interface Settings {
 }
 
 export const memoryFactory = {
-  createConnection({ options }: Settings): Connection {
+  problems(options: Readonly<Record<string, unknown>>): readonly string[] {
     const problems: string[] = [];
     OPTIONS_SHAPE(options, 'transport', problems);
+    return problems;
+  },
+
+  createConnection({ options }: Settings): Connection {
+    const problems = memoryFactory.problems(options);
     if (problems.length > 0) throw new ConfigurationError(problems);
     return new MemoryConnection();
   },

@@ -149,7 +149,13 @@ export class MemoryTransport implements Transport {
 
   private readonly flush = (): void => {
     this.scheduled = undefined;
-    for (let next = this.backlog.shift(); next; next = this.backlog.shift()) this.route(next);
+    for (let next = this.backlog.shift(); next; next = this.backlog.shift()) {
+      try {
+        this.route(next);
+      } catch (error) {
+        next.reject(error); // a routing rule of the user's own that throws
+      }
+    }
   };
 
   private route(outgoing: Outgoing): void {

@@ -167,6 +167,8 @@ export class RabbitMqConsumer implements Consumer, DeliveryOwner {
     }
     this.isWarned = false;
     this.begun?.resolve();
+    // paused while it was being set up
+    if (this.isPaused && this.tag !== undefined) void this.cancel();
   }
 
   private onLost(error: Error | undefined): void {

@@ -2,7 +2,7 @@ import { ConfigurationError } from '../../core/errors.js';
 import type { BusLogger } from '../../core/logger.js';
 import type { Connection, Transport } from '../../core/transport.js';
 import { RabbitMqConnection } from './rabbitmq.connection.js';
-import { resolveRabbitMqOptions } from './rabbitmq.options.js';
+import { rabbitMqProblems, resolveRabbitMqOptions } from './rabbitmq.options.js';
 import { RabbitMqTransport } from './rabbitmq.transport.js';
 
 interface Settings {
@@ -17,6 +17,8 @@ interface Settings {
 }
 
 export const rabbitMqFactory = {
+  problems: rabbitMqProblems,
+
   createConnection({ options, service, logger }: Settings): Connection {
     return new RabbitMqConnection(resolveRabbitMqOptions(options), service ?? 'nestjs-event-bus', logger);
   },

@@ -33,7 +33,7 @@ export class RabbitMqLink {
   private currentState: ConnectionState = 'idle';
   private attempt = 0;
   private downSince = 0;
-  private refusal: ConnectionError | undefined;
+  private refused: ConnectionError | undefined;
   private isWarned = false;
 
   constructor(
@@ -64,6 +64,11 @@ export class RabbitMqLink {
 
   get state(): ConnectionState {
     return this.currentState;
+  }
+
+  /** Why it has stopped for good. */
+  get refusal(): ConnectionError | undefined {
+    return this.refused;
   }
 
   get connection(): ChannelModel | undefined {
@@ -124,21 +129,21 @@ export class RabbitMqLink {
   }
 
   private failed(error: Error): void {
-    if (this.stop.signal.aborted || this.refusal) return;
+    if (this.stop.signal.aborted || this.refused) return;
     if (!isRefusal(error)) {
       this.warn(error);
       this.become('down');
       return;
     }
-    this.refusal = new ConnectionError(
+    this.refused = new ConnectionError(
       `RabbitMQ at ${this.options.endpoint} refused the connection: ${reasonOf(error)}. Check user, password and virtual host.`,
       { retryable: false },
       'CONNECTION_REFUSED',
     );
-    this.logger.error(this.refusal.message);
+    this.logger.error(this.refused.message);
     this.stop.abort();
     this.become('down');
-    for (const listener of [...this.listeners]) listener.onRefused?.(this.refusal);
+    for (const listener of [...this.listeners]) listener.onRefused?.(this.refused);
     this.manager.close().catch(() => undefined); // there is no connection to close, only the retries to stop
   }
 

@@ -52,12 +52,17 @@ const OPTIONS_SHAPE = shape({
   tls: shape({ ca: ANY, cert: ANY, key: ANY, passphrase: ANY, servername: text(), rejectUnauthorized: bool }),
 });
 
-/** @throws ConfigurationError with all problems */
-export function resolveRabbitMqOptions(raw: Readonly<Record<string, unknown>>): ResolvedRabbitMqOptions {
+export function rabbitMqProblems(raw: Readonly<Record<string, unknown>>): readonly string[] {
   const problems: string[] = [];
   OPTIONS_SHAPE(raw, 'transport', problems);
   if ((raw.url === undefined) === (raw.urls === undefined))
     problems.push('transport needs exactly one of url and urls.');
+  return problems;
+}
+
+/** @throws ConfigurationError with all problems */
+export function resolveRabbitMqOptions(raw: Readonly<Record<string, unknown>>): ResolvedRabbitMqOptions {
+  const problems = rabbitMqProblems(raw);
   if (problems.length > 0) throw new ConfigurationError(problems);
   const {
     url,

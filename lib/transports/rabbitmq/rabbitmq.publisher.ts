@@ -134,13 +134,12 @@ export class RabbitMqPublisher {
   /** @returns false when the channel is closing; then its loss is about to be told, and the message waits for the next one */
   private send(channel: ConfirmChannel, outgoing: Outgoing<Target | CopyTarget>): boolean {
     const { target, message } = outgoing;
-    const exchange = target.kind === 'exchange' ? target.exchange.name : '';
     this.inFlight.add(outgoing);
     this.batch?.begin();
     try {
       channel.publish(
-        exchange,
-        routingKey(target, message),
+        exchangeName(target),
+        routingKeyOf(target, message),
         asBuffer(message.body),
         toProperties(message, copyState(target)),
         (error: Error | null) => this.onConfirm(outgoing, error),
@@ -182,8 +181,12 @@ export class RabbitMqPublisher {
   /** Comes before the confirm of the same message, so the match is near the front. */
   private onReturn(returned: ReturnedMessage): void {
     const { messageId } = returned.properties;
+    const { exchange, routingKey } = returned.fields as { readonly exchange: string; readonly routingKey: string };
     for (const outgoing of this.inFlight) {
-      if (outgoing.message.id !== messageId || outgoing.returned) continue;
+      const { target, message } = outgoing;
+      // copies of one message can be on their way to several queues
+      if (message.id !== messageId || outgoing.returned) continue;
+      if (exchangeName(target) !== exchange || routingKeyOf(target, message) !== routingKey) continue;
       outgoing.returned = true;
       return;
     }
@@ -215,7 +218,12 @@ export class RabbitMqPublisher {
   }
 }
 
-function routingKey(target: Target | CopyTarget, message: Message): string {
+/** Everything that is not for an exchange goes by the default exchange, straight to a queue. */
+function exchangeName(target: Target | CopyTarget): string {
+  return target.kind === 'exchange' ? target.exchange.name : '';
+}
+
+function routingKeyOf(target: Target | CopyTarget, message: Message): string {
   switch (target.kind) {
     case 'exchange':
       return message.topic;

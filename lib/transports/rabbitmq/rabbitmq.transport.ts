@@ -188,6 +188,8 @@ export class RabbitMqTransport implements Transport {
 
   private assertOpen(what: string): void {
     if (this.closing) throw new BusClosedError(what);
+    const refusal = this.connection.publish.refusal ?? this.connection.consume.refusal;
+    if (refusal) throw refusal;
   }
 }
 

@@ -180,7 +180,7 @@ describe('resolveOptions: what is given', () => {
     expect(resolve({ consume: { enabled } }).consume.enabled).toEqual(enabled);
   });
 
-  it.each(['a', 'A-Z_09', 'orders.v2:eu', 'x'.repeat(200)])('takes the name %s', (name) => {
+  it.each(['a', 'A-Z_09', 'orders.v2:eu', 'x'.repeat(60)])('takes the name %s', (name) => {
     expect(resolve({ service: name, namespace: name, exchange: name })).toMatchObject({
       service: name,
       namespace: name,
@@ -277,12 +277,12 @@ describe('resolveOptions: names', () => {
 describe('resolveOptions: values', () => {
   it.each<[string, unknown, string]>([
     ['service', 1, 'service must be a string, not a number.'],
-    ['service', '', 'service must be 1 to 200 letters, digits or . : _ -.'],
-    ['service', 'a b', 'service must be 1 to 200 letters, digits or . : _ -.'],
-    ['service', 'a/b', 'service must be 1 to 200 letters, digits or . : _ -.'],
-    ['service', 'a\n', 'service must be 1 to 200 letters, digits or . : _ -.'],
-    ['service', 'x'.repeat(201), 'service must be 1 to 200 letters, digits or . : _ -.'],
-    ['namespace', 'é', 'namespace must be 1 to 200 letters, digits or . : _ -.'],
+    ['service', '', 'service must be 1 to 60 letters, digits or . : _ -.'],
+    ['service', 'a b', 'service must be 1 to 60 letters, digits or . : _ -.'],
+    ['service', 'a/b', 'service must be 1 to 60 letters, digits or . : _ -.'],
+    ['service', 'a\n', 'service must be 1 to 60 letters, digits or . : _ -.'],
+    ['service', 'x'.repeat(61), 'service must be 1 to 60 letters, digits or . : _ -.'],
+    ['namespace', 'é', 'namespace must be 1 to 60 letters, digits or . : _ -.'],
     ['exchange', '', 'exchange must be 1 to 200 letters, digits or . : _ -.'],
     ['exchange', 5, 'exchange must be an object, not a number.'],
     ['exchange', null, 'exchange must be an object, not null.'],
@@ -293,7 +293,7 @@ describe('resolveOptions: values', () => {
     ],
     ['exchange.name', '#', 'exchange.name must be 1 to 200 letters, digits or . : _ -.'],
     ['serializer', 'jsn', 'serializer must be one of "json". Did you mean "json"?'],
-    ['serializer', {}, 'serializer must be one of "json".'],
+    ['serializer', {}, 'serializer must have the methods encode, decode.'],
     ['startup', true, 'startup must be an object, not a boolean.'],
     ['startup.mode', 'waits', 'startup.mode must be one of "wait", "background". Did you mean "wait"?'],
     [
@@ -341,7 +341,7 @@ describe('resolveOptions: values', () => {
     ['one without warn', { log: () => undefined, error: () => undefined }],
     ['one whose log is no function', { log: 1, warn: () => undefined, error: () => undefined }],
   ])('logger: %s', (_, logger) => {
-    expect(problems({ logger })).toEqual(['logger must be a logger with log, warn and error.']);
+    expect(problems({ logger })).toEqual([expect.stringMatching(/^logger must have the methods? /)]);
   });
 
   it.each([
