@@ -1,0 +1,48 @@
+import { expect, it } from '@jest/globals';
+import * as api from '../../lib/index.js';
+import * as testing from '../../lib/testing/index.js';
+
+it('the main entry exports exactly these values', () => {
+  expect(Object.keys(api).sort()).toEqual([
+    'BrokerBlockedError',
+    'BusClosedError',
+    'ConfigurationError',
+    'ConnectionError',
+    'DeadLetterError',
+    'DeadLetterService',
+    'DecodeError',
+    'DirectExchange',
+    'EVENT_BUS_CONNECTION',
+    'EVENT_BUS_EXCHANGE_HANDLER',
+    'EVENT_BUS_OPTIONS',
+    'EVENT_BUS_SERIALIZER',
+    'EVENT_BUS_TRANSPORT',
+    'Event',
+    'EventBusError',
+    'EventBusModule',
+    'EventBusService',
+    'FanoutExchange',
+    'HandlerTimeoutError',
+    'HeadersExchange',
+    'InjectEventBus',
+    'JsonSerializer',
+    'MemoryTransport',
+    'MessageTooLargeError',
+    'OnEvent',
+    'PublishRejectedError',
+    'PublishTimeoutError',
+    'RetryLaterError',
+    'TopicExchange',
+    'TopologyConflictError',
+    'UnroutableError',
+    'ValidationError',
+    'defineEvent',
+    'exponential',
+    'fixed',
+    'getEventBusToken',
+  ]);
+});
+
+it('the testing entry exports exactly these values', () => {
+  expect(Object.keys(testing).sort()).toEqual(['CONTRACT_CASES', 'planContract']);
+});
