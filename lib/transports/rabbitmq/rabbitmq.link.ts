@@ -18,6 +18,8 @@ export interface LinkListener {
 const SOCKET_BUFFER = { highWaterMark: 131_072 };
 const FIRST_BACKOFF_MS = 100;
 const EARLY_CAP_MS = 2_000;
+/** So many in a row: after some 700 ms. */
+const CLOSED_HANDSHAKES = 4;
 const LATE_CAP_MS = 30_000;
 const EARLY_MS = 60_000;
 
@@ -35,6 +37,8 @@ export class RabbitMqLink {
   private downSince = 0;
   private refused: ConnectionError | undefined;
   private isWarned = false;
+  private wasUp = false;
+  private closedHandshakes = 0;
 
   constructor(
     private readonly options: ResolvedRabbitMqOptions,
@@ -112,7 +116,9 @@ export class RabbitMqLink {
       return;
     }
     this.current = connection;
+    this.wasUp = true;
     this.attempt = 0;
+    this.closedHandshakes = 0;
     if (this.isWarned) this.logger.log(`RabbitMQ ${this.purpose} connection to ${this.options.endpoint} is back.`);
     this.isWarned = false;
     this.become('up');
@@ -130,7 +136,7 @@ export class RabbitMqLink {
 
   private failed(error: Error): void {
     if (this.stop.signal.aborted || this.refused) return;
-    if (!isRefusal(error)) {
+    if (!this.isRefusal(error)) {
       this.warn(error);
       this.become('down');
       return;
@@ -176,6 +182,16 @@ export class RabbitMqLink {
     return [...this.options.urls];
   }
 
+  /**
+   * What waiting does not mend. Of a virtual host that is missing or forbidden the driver tells only that the broker closed
+   * the handshake, and so does one that is still starting: believed when it repeats before the first connection.
+   */
+  private isRefusal(error: Error): boolean {
+    if (/ACCESS[_-]REFUSED|NOT[_-]ALLOWED/.test(error.message)) return true;
+    this.closedHandshakes = /got <ConnectionClose/.test(error.message) ? this.closedHandshakes + 1 : 0;
+    return this.closedHandshakes >= CLOSED_HANDSHAKES && !this.wasUp;
+  }
+
   /** Equal jitter: half of it is certain, so that a fleet neither hammers nor comes back in step. */
   private nextBackoffMs(): number {
     if (this.attempt === 0) return 0;
@@ -183,11 +199,6 @@ export class RabbitMqLink {
     const full = Math.min(cap, FIRST_BACKOFF_MS * 2 ** Math.min(20, this.attempt - 1));
     return full / 2 + (Math.random() * full) / 2;
   }
-}
-
-/** 403 is the user or the password, 530 the virtual host. Waiting mends neither. */
-function isRefusal(error: Error): boolean {
-  return /ACCESS[_-]REFUSED|NOT[_-]ALLOWED/.test(error.message);
 }
 
 /** The text of the driver without what could be a URL in it. */
