@@ -1,6 +1,6 @@
 import 'reflect-metadata';
 import { Injectable } from '@nestjs/common';
-import { DiscoveryService, MetadataScanner, ModulesContainer } from '@nestjs/core';
+import { DiscoveryService, MetadataScanner, ModuleRef } from '@nestjs/core';
 import { EventRegistry } from './bus/event-registry.js';
 import type { HandlerRegistration } from './bus/group-definition.js';
 import { CHECKS, HANDLER_POLICY_SHAPE } from './bus/resolved-options.js';
@@ -12,6 +12,7 @@ import type { OnEventMetadata, OnEventOptions } from './decorators/on-event.deco
 import { DEFAULT_BUS } from './event-bus.constants.js';
 import { HandlerInvoker, type InstanceWrapper } from './handler-invoker.js';
 import { classifyNestError, explainNestError } from './nest-errors.js';
+import { modulesOf } from './nest-modules.js';
 
 export interface ExploreOptions {
   readonly bus: string;
@@ -51,7 +52,7 @@ export class EventBusExplorer {
   constructor(
     private readonly discovery: DiscoveryService,
     private readonly scanner: MetadataScanner,
-    private readonly modules: ModulesContainer,
+    private readonly moduleRef: ModuleRef,
     private readonly invoker: HandlerInvoker,
   ) {}
 
@@ -90,9 +91,10 @@ export class EventBusExplorer {
   }
 
   private find(): readonly Found[] {
+    const modules = [...modulesOf(this.moduleRef).values()];
     const wrappers = [
-      ...this.discovery.getProviders(),
-      ...this.discovery.getControllers(),
+      ...this.discovery.getProviders({}, modules),
+      ...this.discovery.getControllers({}, modules),
     ] as readonly InstanceWrapper[];
     return wrappers.flatMap((wrapper) => {
       const instance = wrapper.instance as object | null | undefined;
@@ -153,7 +155,7 @@ export class EventBusExplorer {
   }
 
   private assertKnownBuses(found: readonly Found[]): string[] {
-    const known = new Set([...this.modules.values()].flatMap((module) => busNameOf(module.providers)));
+    const known = new Set([...modulesOf(this.moduleRef).values()].flatMap((module) => busNameOf(module.providers)));
     const problems: string[] = [];
     for (const one of found) {
       for (const { options } of one.metadata) {

@@ -7,13 +7,14 @@ import {
   type OnModuleDestroy,
   type OnModuleInit,
 } from '@nestjs/common';
-import { ModulesContainer } from '@nestjs/core';
+import { ModuleRef } from '@nestjs/core';
 import type { EventBusOptions } from './bus/event-bus.options.js';
 import type { HandlerRegistration } from './bus/group-definition.js';
 import { ConfigurationError } from './core/errors.js';
 import type { Transport } from './core/transport.js';
 import { EVENT_BUS_NAME, EventBusExplorer } from './event-bus.explorer.js';
 import type { EventBusService } from './event-bus.service.js';
+import { modulesOf } from './nest-modules.js';
 import type { TransportDefinition } from './transports/transport.registry.js';
 
 /** The parts of one bus, under tokens that are the same in every bus module. */
@@ -44,7 +45,7 @@ export class EventBusOpener implements OnModuleInit, OnApplicationShutdown {
   constructor(
     @Inject(LIFECYCLE_PARTS) private readonly parts: LifecycleParts,
     private readonly explorer: EventBusExplorer,
-    private readonly modules: ModulesContainer,
+    private readonly moduleRef: ModuleRef,
   ) {}
 
   async onModuleInit(): Promise<void> {
@@ -78,7 +79,7 @@ export class EventBusOpener implements OnModuleInit, OnApplicationShutdown {
 
   private assertOnlyBusOfItsName(): void {
     const { name } = this.parts.bus;
-    const twins = [...this.modules.values()].filter(
+    const twins = [...modulesOf(this.moduleRef).values()].filter(
       (module) => module.providers.get(EVENT_BUS_NAME)?.instance === name,
     );
     if (twins.length <= 1) return;
@@ -94,7 +95,14 @@ export class EventBusStarter implements OnApplicationBootstrap, OnModuleDestroy 
   constructor(@Inject(LIFECYCLE_PARTS) private readonly parts: LifecycleParts) {}
 
   async onApplicationBootstrap(): Promise<void> {
-    if (this.parts.options.autoStart ?? true) await this.parts.bus.start();
+    const { bus, options } = this.parts;
+    if (options.autoStart === false) return;
+    try {
+      await bus.start();
+    } catch (error) {
+      await bus.close(); // else a reconnecting transport would keep the failed process alive
+      throw error;
+    }
   }
 
   async onModuleDestroy(): Promise<void> {

@@ -6,13 +6,14 @@ import {
   type Provider,
   type Type,
 } from '@nestjs/common';
-import { DiscoveryModule, ModulesContainer } from '@nestjs/core';
+import { DiscoveryModule, ModuleRef } from '@nestjs/core';
 import { ConfigurationError } from './core/errors.js';
 import { DEFAULT_BUS, type EventBusTokenKind, getEventBusToken } from './event-bus.constants.js';
 import { EventBusExplorer } from './event-bus.explorer.js';
 import { type EventBusModuleOptions, EventBusOpener, EventBusStarter, LIFECYCLE_PARTS } from './event-bus.lifecycle.js';
 import { createBusProviders } from './event-bus.providers.js';
 import { HandlerInvoker } from './handler-invoker.js';
+import { modulesOf } from './nest-modules.js';
 
 /** What `forRoot` takes besides the options of the bus. */
 export interface EventBusModuleExtras {
@@ -37,8 +38,8 @@ export interface EventBusModuleAsyncOptions extends EventBusModuleExtras {
 }
 
 /** Sets where a module stands in the order of Nest's life-cycle hooks; without the setter it keeps its natural place. */
-function moveTo(distance: number, type: Type, modules: ModulesContainer): void {
-  for (const module of modules.values()) {
+function moveTo(distance: number, type: Type, moduleRef: ModuleRef): void {
+  for (const module of modulesOf(moduleRef).values()) {
     if (module.metatype === type && 'distance' in module) module.distance = distance;
   }
 }
@@ -46,16 +47,16 @@ function moveTo(distance: number, type: Type, modules: ModulesContainer): void {
 /** Holds a bus. Before every other module at start, after every other one at shutdown. */
 @Module({})
 class EventBusCoreModule {
-  constructor(modules: ModulesContainer) {
-    moveTo(Number.POSITIVE_INFINITY, EventBusCoreModule, modules);
+  constructor(moduleRef: ModuleRef) {
+    moveTo(Number.POSITIVE_INFINITY, EventBusCoreModule, moduleRef);
   }
 }
 
 /** Runs its consumers. After every other module at start, before every other one at shutdown. */
 @Module({})
 class EventBusRuntimeModule {
-  constructor(modules: ModulesContainer) {
-    moveTo(-1, EventBusRuntimeModule, modules);
+  constructor(moduleRef: ModuleRef) {
+    moveTo(-1, EventBusRuntimeModule, moduleRef);
   }
 }
 
@@ -125,14 +126,24 @@ function asyncOptions(token: string, options: EventBusModuleAsyncOptions): reado
       'EventBusModule.forRootAsync() needs exactly one of useFactory, useClass and useExisting.',
     );
   }
-  if (useFactory) return [{ provide: token, useFactory, inject: [...inject] }];
+  if (useFactory) {
+    // biome-ignore lint/suspicious/noExplicitAny: what is injected has the types of the tokens in `inject`
+    const checked = async (...args: any[]): Promise<EventBusModuleOptions> => assertOptions(await useFactory(...args));
+    return [{ provide: token, useFactory: checked, inject: [...inject] }];
+  }
   const factory = useClass ?? useExisting;
   return [
     ...(useClass ? [useClass] : []),
     {
       provide: token,
       inject: [factory as InjectionToken],
-      useFactory: (source: EventBusOptionsFactory) => source.createEventBusOptions(),
+      useFactory: async (source: EventBusOptionsFactory) => assertOptions(await source.createEventBusOptions()),
     },
   ];
+}
+
+/** A factory that forgets its `return`, or the parentheses around an object, gives undefined. */
+function assertOptions(options: EventBusModuleOptions | undefined): EventBusModuleOptions {
+  if (typeof options === 'object' && options !== null) return options;
+  throw new ConfigurationError('The factory given to EventBusModule.forRootAsync() must return an options object.');
 }

@@ -29,6 +29,8 @@ export function createBusProviders(name: string): readonly Provider[] {
   const token = (kind: Parameters<typeof getEventBusToken>[0]): ReturnType<typeof getEventBusToken> =>
     getEventBusToken(kind, name);
   const resolved = `EVENT_BUS_RESOLVED_OPTIONS:${name}`;
+  // what runs is not what is injected: a test that replaces the service still gets an application that boots
+  const instance = `EVENT_BUS_INSTANCE:${name}`;
   const chosen = `EVENT_BUS_CHOSEN_TRANSPORT:${name}`;
   return [
     { provide: EVENT_BUS_NAME, useValue: name },
@@ -58,8 +60,9 @@ export function createBusProviders(name: string): readonly Provider[] {
       useFactory: ({ serializer }: EventBusModuleOptions): Serializer =>
         typeof serializer === 'object' ? serializer : new JsonSerializer(),
     },
+    { provide: token('service'), useExisting: instance },
     {
-      provide: token('service'),
+      provide: instance,
       inject: [token('options'), resolved, token('transport'), token('exchangeHandler'), token('serializer')],
       useFactory: (
         raw: EventBusModuleOptions,
@@ -77,7 +80,7 @@ export function createBusProviders(name: string): readonly Provider[] {
     },
     {
       provide: LIFECYCLE_PARTS,
-      inject: [token('service'), token('options'), token('transport')],
+      inject: [instance, token('options'), token('transport')],
       useFactory: (bus: EventBusService, options: EventBusModuleOptions, transport: Transport) => ({
         bus,
         options,

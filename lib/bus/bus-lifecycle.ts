@@ -104,8 +104,13 @@ export class BusLifecycle {
       ...enabled.map((group) => this.consumption.start(group)),
       this.consumption.startHub(shared),
     ]);
-    if (options.startup.mode === 'wait') {
-      await started;
+    const { mode, timeoutMs } = options.startup;
+    if (mode === 'wait') {
+      await withDeadline(
+        started,
+        timeoutMs,
+        () => new ConnectionError(`The consumers could not start within ${timeoutMs} ms: the broker went away.`),
+      );
       return;
     }
     started.catch((error: unknown) => {

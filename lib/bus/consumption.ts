@@ -1,3 +1,4 @@
+import { BusClosedError } from '../core/errors.js';
 import type { Binding, BindingRule, Exchange } from '../core/exchange.js';
 import type { InboxStore } from '../core/inbox.js';
 import type { BusLogger } from '../core/logger.js';
@@ -75,6 +76,7 @@ export class Consumption {
   readonly groups = new Set<ActiveGroup>();
   private readonly places: SharedPlaces;
   private readonly serializers: ReadonlyMap<string, Serializer>;
+  private isClosed = false;
   private hub: { readonly hub: BroadcastHub; readonly consumer: Consumer } | undefined;
 
   constructor(private readonly parts: ConsumptionOptions) {
@@ -92,7 +94,7 @@ export class Consumption {
       group: name,
       matcher,
       retry: policy.retry,
-      unmatched: options.consume.unmatched,
+      unmatched: definition.delivery === 'broadcast' ? undefined : options.consume.unmatched,
       timeoutMs: policy.timeoutMs,
       serializers: this.serializers,
       defaultSerializer: serializer,
@@ -121,7 +123,7 @@ export class Consumption {
   /** Consumes for one group: its durable queue, or its private one. */
   async start(group: ActiveGroup): Promise<void> {
     const events: ConsumeEvents = group.definition.delivery === 'broadcast' ? group.retries : group.runner;
-    group.consumers.push(await this.parts.transport.consume(group.source, events));
+    group.consumers.push(await this.consume(group.source, events));
   }
 
   /** One private queue that brings broadcasts to all shared groups. */
@@ -129,12 +131,12 @@ export class Consumption {
     if (groups.length === 0) return;
     const hub = new BroadcastHub(groups);
     const rules = groups.flatMap((group) => group.definition.handlers.flatMap((handler) => handler.rules));
-    this.hub = { hub, consumer: await this.parts.transport.consume(this.broadcastSource(rules), hub) };
+    this.hub = { hub, consumer: await this.consume(this.broadcastSource(rules), hub) };
   }
 
   async startBroadcasts(group: ActiveGroup): Promise<void> {
     const rules = group.definition.handlers.flatMap((handler) => handler.rules);
-    group.consumers.push(await this.parts.transport.consume(this.broadcastSource(rules), group.retries));
+    group.consumers.push(await this.consume(this.broadcastSource(rules), group.retries));
   }
 
   async remove(group: ActiveGroup, deadlineMs: number): Promise<void> {
@@ -144,6 +146,7 @@ export class Consumption {
 
   /** Stops everything at once, waits for what runs, by the deadline. */
   async close(deadlineMs: number): Promise<void> {
+    this.isClosed = true;
     const groups = [...this.groups];
     for (const group of groups) group.stop();
     this.hub?.hub.stop();
@@ -152,6 +155,14 @@ export class Consumption {
 
   stats(): Readonly<Record<string, GroupStats>> {
     return Object.fromEntries([...this.groups].map(({ definition, runner }) => [definition.name, runner.stats()]));
+  }
+
+  /** A consumer that starts while everything stops is stopped too: nobody is left who could handle what it brings. */
+  private async consume(source: Source, events: ConsumeEvents): Promise<Consumer> {
+    const consumer = await this.parts.transport.consume(source, events);
+    if (!this.isClosed) return consumer;
+    await consumer.close({ deadlineMs: 0 });
+    throw new BusClosedError('subscribe');
   }
 
   /** On a direct exchange wildcards are plain characters, which is seldom what was meant. */

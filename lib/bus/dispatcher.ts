@@ -30,7 +30,8 @@ export interface DispatcherOptions {
   readonly group: string;
   readonly matcher: HandlerMatcher;
   readonly retry: RetryPolicy;
-  readonly unmatched: RetryPolicy;
+  /** For messages that no handler here understands. Absent for private queues: every instance has its own copy. */
+  readonly unmatched: RetryPolicy | undefined;
   readonly timeoutMs: number;
   readonly serializers: ReadonlyMap<string, Serializer>;
   readonly defaultSerializer: Serializer;
@@ -180,9 +181,11 @@ export class Dispatcher {
   }
 
   private unmatched(delivery: Delivery): Settlement {
+    const { unmatched } = this.options;
+    if (!unmatched) return ACK;
     const error = new Error(`No handler of group "${this.options.group}" in this process understands the message.`);
     error.name = 'Unmatched';
-    return this.again(delivery, this.options.unmatched, 'unmatched', error);
+    return this.again(delivery, unmatched, 'unmatched', error);
   }
 
   private again(delivery: Delivery, policy: RetryPolicy, reason: string, error: unknown): Settlement {

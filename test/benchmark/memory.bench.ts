@@ -36,7 +36,7 @@ export async function benchmarkMemory(quick: boolean): Promise<readonly Comparis
   };
   const emitter = new EventEmitter2({ wildcard: true });
   let countdown = new Countdown(1);
-  emitter.on('orders.*', async (json: string) => {
+  emitter.on('orders.*', (json: string) => {
     const received = JSON.parse(json) as OrderPlaced;
     if (received.id >= 0) countdown.tick();
   });

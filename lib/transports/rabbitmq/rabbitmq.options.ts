@@ -82,6 +82,9 @@ function endpointOf(value: string): string {
   return `${url.hostname}:${port}${url.pathname === '/' ? '' : url.pathname}`;
 }
 
+/** Undefined also for what the URL parser accepts but does not mean: there a part of the password would pass for a path. */
 function parse(value: string): URL | undefined {
-  return URL.canParse(value) ? new URL(value) : undefined;
+  if (!/^[a-z]+:\/\//i.test(value) || !URL.canParse(value)) return undefined;
+  const url = new URL(value);
+  return url.hostname === '' || url.pathname.includes('@') || url.hash !== '' ? undefined : url;
 }
