@@ -25,11 +25,16 @@ export class MemoryQueue {
   private readonly keys = new Map<string, Deque<Entry>>();
   private cursor = 0;
   private scheduled: NodeJS.Immediate | undefined;
+  /** What may still be handed out in this turn of the event loop. */
+  private budget = 0;
+  private isContinuing = false;
   private isClosed = false;
 
   constructor(
     private source: Source,
     private readonly bury: (record: DeadLetterRecord) => void,
+    /** As many as a publisher can bring in one turn, so that it cannot outrun consumers that keep up. */
+    private readonly perTurn: number,
   ) {}
 
   get depth(): number {
@@ -79,7 +84,7 @@ export class MemoryQueue {
         this.freeKey(entry);
         break;
     }
-    if (this.ready.size > 0) this.pump();
+    if (this.ready.size > 0) this.proceed();
   }
 
   /** Handed out in a turn of its own: a publisher never runs a handler on its stack. */
@@ -94,12 +99,32 @@ export class MemoryQueue {
     this.timers.clear();
   }
 
+  /** A place is free: goes on in this turn, but leaves the event loop its share. */
+  private proceed(): void {
+    if (this.budget <= 0) this.pump();
+    else if (!this.isContinuing) {
+      this.isContinuing = true;
+      queueMicrotask(this.hand);
+    }
+  }
+
   private readonly deliver = (): void => {
     this.scheduled = undefined;
-    while (this.ready.size > 0) {
+    this.budget = this.perTurn;
+    this.hand();
+  };
+
+  private readonly hand = (): void => {
+    this.isContinuing = false;
+    while (this.ready.size > 0 && !this.isClosed) {
+      if (this.budget <= 0) {
+        this.pump();
+        return;
+      }
       const consumer = this.nextFree();
       if (!consumer) return;
       const entry = this.ready.shift();
+      this.budget--;
       if (entry && this.takeKey(entry)) consumer.take(entry);
     }
   };

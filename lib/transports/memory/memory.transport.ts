@@ -249,7 +249,7 @@ export class MemoryTransport implements Transport {
   }
 
   private newQueue(source: Source, deadLetterGroup: string): MemoryQueue {
-    const queue = new MemoryQueue(source, (letter) => this.bury(deadLetterGroup, letter));
+    const queue = new MemoryQueue(source, (letter) => this.bury(deadLetterGroup, letter), this.settings.window);
     this.routes.clear();
     if (source.startFrom === 'earliest') {
       for (const { exchange, message } of this.retained)
