@@ -17,6 +17,7 @@ export class BusLifecycle {
   private closing: Promise<void> | undefined;
 
   private readonly end = new AbortController();
+  private drainedBy = 0;
 
   constructor(
     private readonly parts: EventBusParts,
@@ -120,15 +121,19 @@ export class BusLifecycle {
   }
 
   private async stopConsumers(): Promise<void> {
-    await this.consumption.close(this.parts.options.shutdown.deadlineMs);
+    const { deadlineMs } = this.parts.options.shutdown;
+    this.drainedBy = Date.now() + deadlineMs;
+    await this.consumption.close(deadlineMs);
     this.end.abort();
   }
 
   private async shutDown(): Promise<void> {
     const { transport, options } = this.parts;
-    const end = Date.now() + options.shutdown.deadlineMs;
+    const { deadlineMs } = options.shutdown;
     await this.drain();
-    await transport.close({ deadlineMs: Math.max(100, end - Date.now()) });
+    // what draining has left of the time, but enough to say goodbye
+    const left = this.drainedBy - Date.now();
+    await transport.close({ deadlineMs: Math.max(Math.min(1_000, deadlineMs), left) });
     this.phase = 'closed';
   }
 }

@@ -65,8 +65,10 @@ export class ActiveGroup {
   }
 
   async close(deadlineMs: number): Promise<void> {
+    // cancelled first: what is given back before would come straight back, and each return counts at the broker
+    const closed = this.consumers.map((consumer) => consumer.close({ deadlineMs }));
     this.stop();
-    await Promise.all(this.consumers.map((consumer) => consumer.close({ deadlineMs })));
+    await Promise.all(closed);
     this.runner.dispose();
   }
 }
@@ -147,10 +149,10 @@ export class Consumption {
   /** Stops everything at once, waits for what runs, by the deadline. */
   async close(deadlineMs: number): Promise<void> {
     this.isClosed = true;
-    const groups = [...this.groups];
-    for (const group of groups) group.stop();
+    const closed = [...this.groups].map((group) => group.close(deadlineMs));
+    if (this.hub) closed.push(this.hub.consumer.close({ deadlineMs }));
     this.hub?.hub.stop();
-    await Promise.all([this.hub?.consumer.close({ deadlineMs }), ...groups.map((group) => group.close(deadlineMs))]);
+    await Promise.all(closed);
   }
 
   stats(): Readonly<Record<string, GroupStats>> {

@@ -118,7 +118,8 @@ export class Dispatcher {
 
   /** A run that was given up must leave no trace: the delivery comes again. */
   private assertInTime(delivery: Delivery): void {
-    if (delivery.aborted) throw new HandlerTimeoutError(this.options.group, this.options.timeoutMs);
+    if (delivery.aborted && isTimeout(delivery.signal.reason))
+      throw new HandlerTimeoutError(this.options.group, this.options.timeoutMs);
   }
 
   private async emit(context: DeliveryContext): Promise<void> {
@@ -158,8 +159,8 @@ export class Dispatcher {
   }
 
   private failed(delivery: Delivery, error: unknown, handler?: Handler): Settlement {
-    // aborted by the shutdown, not by its own fault: another process handles it, no attempt counted
-    if (delivery.aborted && isClosing(delivery.signal.reason)) return RELEASE;
+    // aborted by the shutdown or with its channel, not by its own fault: it comes again, no attempt counted
+    if (delivery.aborted && !isTimeout(delivery.signal.reason)) return RELEASE;
     if (error instanceof RetryLaterError) return this.defer(delivery, error);
     if (error instanceof DeadLetterError) return dead('not-retryable', error);
     if (error instanceof DecodeError) return dead('undecodable', error);
@@ -219,6 +220,6 @@ function dead(reason: string, error: unknown, details?: string): Settlement {
   return { kind: 'dead', reason, failure: { ...failure, message } };
 }
 
-function isClosing(reason: unknown): boolean {
-  return reason instanceof Error && (reason as { code?: unknown }).code === 'BUS_CLOSED';
+function isTimeout(reason: unknown): boolean {
+  return reason instanceof HandlerTimeoutError;
 }

@@ -36,12 +36,14 @@ export class GroupRunner implements ConsumeEvents, Waiter {
       this.settle(delivery, RELEASE);
       return;
     }
+    this.dropLost();
     this.waiting.push(delivery);
     this.pump();
   }
 
   pump(): void {
     const { places, concurrency } = this.options;
+    this.dropLost();
     while (this.running < concurrency && this.waiting.size > 0 && places.tryTake(this)) {
       const delivery = this.waiting.shift();
       if (delivery) this.start(delivery);
@@ -64,6 +66,14 @@ export class GroupRunner implements ConsumeEvents, Waiter {
 
   stats(): GroupStats {
     return { ...this.options.counters.read(), running: this.running, waiting: this.waiting.size };
+  }
+
+  /** Deliveries whose channel has gone while they waited: they come again, and must not run twice. */
+  private dropLost(): void {
+    while (this.waiting.peek()?.aborted) {
+      this.waiting.shift();
+      this.options.counters.stale++;
+    }
   }
 
   private start(delivery: Delivery): void {

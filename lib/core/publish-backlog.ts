@@ -20,6 +20,8 @@ export class Outgoing<T = Target> {
   returned = false;
   /** Whether its bytes were handed to the broker at least once. */
   sent = false;
+  /** Whether it was in flight when the broker closed the channel. */
+  isSuspect = false;
   private isSettled = false;
   private onAbort: (() => void) | undefined;
 

@@ -21,12 +21,8 @@ export interface ChannelHooks<C extends Channel> {
 export type ChannelError = Error & { readonly code?: number };
 
 /** The RPC did not fail, the broker was just silent. */
-export function rpc<T>(work: Promise<T>, what: string): Promise<T> {
-  return withDeadline(
-    work,
-    RPC_TIMEOUT_MS,
-    () => new ConnectionError(`RabbitMQ did not answer in ${RPC_TIMEOUT_MS} ms: ${what}.`),
-  );
+export function rpc<T>(work: Promise<T>, what: string, ms = RPC_TIMEOUT_MS): Promise<T> {
+  return withDeadline(work, ms, () => new ConnectionError(`RabbitMQ did not answer in ${ms} ms: ${what}.`));
 }
 
 /**

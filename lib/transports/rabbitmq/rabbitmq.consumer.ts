@@ -86,7 +86,7 @@ export class RabbitMqConsumer implements Consumer, DeliveryOwner {
 
   copyFailed(error: unknown): void {
     this.logger.warn(
-      `${this.name}: a retry or dead-letter copy could not be stored (${describe(error)}); the delivery is given back.`,
+      `${this.name}: a retry or dead-letter copy could not be stored (${describe(error)}); the delivery is held.`,
     );
   }
 
@@ -129,13 +129,13 @@ export class RabbitMqConsumer implements Consumer, DeliveryOwner {
     this.tag = consumerTag;
   }
 
-  private async cancel(): Promise<void> {
+  private async cancel(ms?: number): Promise<void> {
     const { tag } = this;
     const channel = this.channel.current;
     this.tag = undefined;
     if (!channel || tag === undefined) return;
     try {
-      await rpc(channel.cancel(tag), 'cancel a consumer');
+      await rpc(channel.cancel(tag), 'cancel a consumer', ms);
     } catch {
       // the channel went meanwhile, and the consumer with it
     }
@@ -198,14 +198,17 @@ export class RabbitMqConsumer implements Consumer, DeliveryOwner {
     const end = Date.now() + deadlineMs;
     this.begun?.reject(new BusClosedError('subscribe'));
     this.first.catch(() => undefined); // whoever waits for it is told; nobody has to wait
-    await this.cancel();
+    const left = (): number => Math.max(50, end - Date.now());
+    await this.cancel(left());
     await this.outstanding.drain(Math.max(0, end - Date.now()));
     this.stop.abort();
     const channel = this.channel.current;
     if (this.group === undefined && channel) {
-      await rpc(channel.deleteQueue(this.queue), 'delete a private queue').catch(() => undefined); // goes with the connection
+      await rpc(channel.deleteQueue(this.queue), 'delete a private queue', Math.min(1_000, left())).catch(
+        () => undefined,
+      ); // goes with the connection
     }
-    await this.channel.close(1_000);
+    await this.channel.close(Math.min(1_000, left()));
     this.unlisten();
     this.onClosed(this);
   }

@@ -1,12 +1,15 @@
 import type { Channel, ConsumeMessage } from 'amqplib';
 import { pause } from '../../core/deadline.js';
 import { type Delivery, LazySignal, type Settlement } from '../../core/delivery.js';
+import { EventBusError } from '../../core/errors.js';
 import type { Message } from '../../core/message.js';
 import { attemptOf, deferralsOf, firstFailedAtOf, toMessage } from './rabbitmq.codec.js';
 import type { RabbitMqCopies } from './rabbitmq.copies.js';
 
-/** After a copy could not be made: how long the delivery is held before it is given back, so that nothing spins. */
+/** Between two tries to store a copy. */
 const COPY_FAILED_PAUSE_MS = 1_000;
+
+type CopyOutcome = Extract<Settlement, { kind: 'retry' | 'dead' }>;
 
 /** What a delivery needs of its consumer. */
 export interface DeliveryOwner {
@@ -60,21 +63,28 @@ export class RabbitMqDelivery extends LazySignal implements Delivery {
     }
   }
 
-  /** The copy first: if the process dies between the two there is one message too many, never one too few. */
-  private async copyThenAck(outcome: Extract<Settlement, { kind: 'retry' | 'dead' }>): Promise<boolean> {
-    if (!this.owner.isCurrent(this.channel)) return false;
-    try {
-      await this.copy(outcome);
-    } catch (error) {
-      this.owner.copyFailed(error);
-      await pause(COPY_FAILED_PAUSE_MS, this.owner.closed);
-      this.finish(() => this.channel.reject(this.raw, true));
-      return false;
+  /**
+   * The copy first: if the process dies between the two there is one message too many, never one too few. While the copy
+   * cannot be stored the delivery is held and the copy tried again: given back, it would run once more, as the same
+   * attempt, and use up what the broker allows.
+   */
+  private async copyThenAck(outcome: CopyOutcome): Promise<boolean> {
+    while (this.owner.isCurrent(this.channel)) {
+      try {
+        await this.copy(outcome);
+        return this.finish(() => this.channel.ack(this.raw));
+      } catch (error) {
+        this.owner.copyFailed(error);
+        await pause(COPY_FAILED_PAUSE_MS, this.owner.closed);
+        const isHopeless = error instanceof EventBusError && !error.retryable;
+        if (isHopeless || this.owner.closed.aborted) break;
+      }
     }
-    return this.finish(() => this.channel.ack(this.raw));
+    this.finish(() => this.channel.reject(this.raw, true));
+    return false;
   }
 
-  private async copy(outcome: Extract<Settlement, { kind: 'retry' | 'dead' }>): Promise<void> {
+  private async copy(outcome: CopyOutcome): Promise<void> {
     const { group, deadLetterGroup, copies } = this.owner;
     const now = Date.now();
     const { failure } = outcome;

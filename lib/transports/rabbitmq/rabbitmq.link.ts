@@ -142,7 +142,7 @@ export class RabbitMqLink {
       return;
     }
     this.refused = new ConnectionError(
-      `RabbitMQ at ${this.options.endpoint} refused the connection: ${reasonOf(error)}. Check user, password and virtual host.`,
+      `RabbitMQ at ${this.options.endpoint} refused the connection: ${reasonOf(error)}. Check user, password and virtual host (and its connection limit).`,
       { retryable: false },
       'CONNECTION_REFUSED',
     );
@@ -183,11 +183,12 @@ export class RabbitMqLink {
   }
 
   /**
-   * What waiting does not mend. Of a virtual host that is missing or forbidden the driver tells only that the broker closed
+   * What waiting does not mend; a service that has run keeps trying, for an authentication backend can fail for a while
+   * and must not take a whole fleet with it. Of a virtual host that is missing or forbidden the driver tells only that the broker closed
    * the handshake, and so does one that is still starting: believed when it repeats before the first connection.
    */
   private isRefusal(error: Error): boolean {
-    if (/ACCESS[_-]REFUSED|NOT[_-]ALLOWED/.test(error.message)) return true;
+    if (/ACCESS[_-]REFUSED|NOT[_-]ALLOWED/.test(error.message)) return !this.wasUp;
     this.closedHandshakes = /got <ConnectionClose/.test(error.message) ? this.closedHandshakes + 1 : 0;
     return this.closedHandshakes >= CLOSED_HANDSHAKES && !this.wasUp;
   }
@@ -210,6 +211,7 @@ function reasonOf(error: Error | undefined): string {
 }
 
 function destroySocket(connection: ChannelModel | undefined): void {
-  const stream = (connection?.connection as { readonly stream?: { destroy(): void } } | undefined)?.stream;
-  stream?.destroy();
+  const stream = (connection?.connection as { readonly stream?: { destroy(error: Error): void } } | undefined)?.stream;
+  // with an error: without one the driver hears of nothing, and its heartbeat timers go on
+  stream?.destroy(new ConnectionError('The connection was given up.'));
 }

@@ -195,7 +195,8 @@ export class RabbitMqPublisher {
   private onLost(error: ChannelError | undefined): void {
     const sent = [...this.inFlight];
     this.inFlight.clear();
-    if (error && sent.length === 1) {
+    // a missing exchange is declared again with the next channel; only who fails again is to blame
+    if (error && sent.length === 1 && (error.code !== 404 || sent[0]?.isSuspect)) {
       this.suspects = Math.max(0, this.suspects - 1);
       sent[0]?.reject(
         new PublishRejectedError(
@@ -206,7 +207,10 @@ export class RabbitMqPublisher {
       );
       return;
     }
-    if (error) this.suspects = sent.length;
+    if (error) {
+      this.suspects = sent.length;
+      for (const outgoing of sent) outgoing.isSuspect = true;
+    }
     this.backlog.putBack(sent);
   }
 

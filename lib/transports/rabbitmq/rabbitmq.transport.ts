@@ -117,14 +117,20 @@ export class RabbitMqTransport implements Transport {
     });
     this.replyPaths.add(path);
     path.open();
-    await rpc(ready, 'open the reply channel');
+    const close = async (): Promise<void> => {
+      this.replyPaths.delete(path);
+      await path.close(0);
+    };
+    try {
+      await rpc(ready, 'open the reply channel');
+    } catch (error) {
+      await close();
+      throw error;
+    }
     return {
       address: DIRECT_REPLY_TO,
       publish: (target, message, options) => path.publish(target, message, options),
-      close: async () => {
-        this.replyPaths.delete(path);
-        await path.close(0);
-      },
+      close,
     };
   }
 
