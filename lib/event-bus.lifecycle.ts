@@ -12,10 +12,10 @@ import type { EventBusOptions } from './bus/event-bus.options.js';
 import type { HandlerRegistration } from './bus/group-definition.js';
 import { ConfigurationError } from './core/errors.js';
 import type { Transport } from './core/transport.js';
+import type { TransportDefinition } from './core/transport-definition.js';
 import { EVENT_BUS_NAME, EventBusExplorer } from './event-bus.explorer.js';
 import type { EventBusService } from './event-bus.service.js';
 import { modulesOf } from './nest-modules.js';
-import type { TransportDefinition } from './transports/transport.registry.js';
 
 /** The parts of one bus, under tokens that are the same in every bus module. */
 export const LIFECYCLE_PARTS = 'EVENT_BUS_LIFECYCLE_PARTS';

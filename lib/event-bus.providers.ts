@@ -6,18 +6,14 @@ import type { ExchangeHandler } from './core/exchange.js';
 import type { BusLogger } from './core/logger.js';
 import type { Serializer } from './core/serializer.js';
 import type { Connection, Transport } from './core/transport.js';
+import type { TransportFactory, TransportSettings } from './core/transport-definition.js';
 import { getEventBusToken } from './event-bus.constants.js';
 import { EVENT_BUS_NAME } from './event-bus.explorer.js';
 import { type EventBusModuleOptions, LIFECYCLE_PARTS } from './event-bus.lifecycle.js';
 import { EventBusService } from './event-bus.service.js';
 import { createExchangeHandler } from './exchanges/exchange.factory.js';
 import { JsonSerializer } from './serializers/json.serializer.js';
-import {
-  type ChosenTransport,
-  type TransportFactory,
-  TransportRegistry,
-  type TransportSettings,
-} from './transports/transport.registry.js';
+import { type ChosenTransport, TransportRegistry } from './transports/transport.registry.js';
 
 /** A transport of the options, ready to be built; or the user's own instance. */
 type Chosen =

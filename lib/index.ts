@@ -28,6 +28,7 @@ export { exponential, fixed, type RetryPolicy } from './core/retry-policy.js';
 export type { StandardSchema } from './core/schema.js';
 export type { Serializer } from './core/serializer.js';
 export type * from './core/transport.js';
+export type { TransportDefinition, TransportFactory, TransportSettings } from './core/transport-definition.js';
 export { Event } from './decorators/event.decorator.js';
 export { type EventPattern, OnEvent, type OnEventOptions } from './decorators/on-event.decorator.js';
 export {
@@ -57,4 +58,3 @@ export type { MemoryTransportOptions } from './transports/memory/memory.options.
 export { MemoryTransport } from './transports/memory/memory.transport.js';
 export type { RabbitMqRaw } from './transports/rabbitmq/rabbitmq.connection.js';
 export type { RabbitMqTransportOptions } from './transports/rabbitmq/rabbitmq.options.js';
-export type { TransportDefinition, TransportFactory, TransportSettings } from './transports/transport.registry.js';

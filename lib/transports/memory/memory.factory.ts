@@ -1,19 +1,11 @@
 import { ConfigurationError } from '../../core/errors.js';
 import { integer, shape, text } from '../../core/options.js';
 import type { Connection, Transport } from '../../core/transport.js';
+import type { TransportFactory, TransportSettings } from '../../core/transport-definition.js';
 import { MemoryConnection } from './memory.connection.js';
 import { MemoryTransport } from './memory.transport.js';
 
 const OPTIONS_SHAPE = shape({ type: text(), retain: integer(0, 1_000_000) });
-
-interface Settings {
-  readonly options: Readonly<Record<string, unknown>>;
-  readonly publish: {
-    readonly timeoutMs: number;
-    readonly window: number;
-    readonly buffer: { readonly messages: number; readonly bytes: number; readonly onFull: 'reject' | 'wait' };
-  };
-}
 
 export const memoryFactory = {
   problems(options: Readonly<Record<string, unknown>>): readonly string[] {
@@ -22,13 +14,13 @@ export const memoryFactory = {
     return problems;
   },
 
-  createConnection({ options }: Settings): Connection {
+  createConnection({ options }: TransportSettings): Connection {
     const problems = memoryFactory.problems(options);
     if (problems.length > 0) throw new ConfigurationError(problems);
     return new MemoryConnection();
   },
 
-  createTransport({ options, publish }: Settings, connection: Connection): Transport {
+  createTransport({ options, publish }: TransportSettings, connection: Connection): Transport {
     const { timeoutMs, window, buffer } = publish;
     const retain = typeof options.retain === 'number' ? options.retain : 0;
     return new MemoryTransport(
@@ -36,4 +28,4 @@ export const memoryFactory = {
       connection instanceof MemoryConnection ? connection : undefined,
     );
   },
-};
+} satisfies TransportFactory;
