@@ -127,11 +127,12 @@ export class RabbitMqConsumer implements Consumer, DeliveryOwner {
     this.live = channel;
     const { consumerTag } = await rpc(channel.consume(this.queue, onMessage), `consume "${this.queue}"`);
     this.tag = consumerTag;
+    // paused or closed while the broker was asked
+    if (this.isPaused || this.closing) await this.cancel();
   }
 
   private async cancel(ms?: number): Promise<void> {
-    const { tag } = this;
-    const channel = this.channel.current;
+    const { tag, live: channel } = this;
     this.tag = undefined;
     if (!channel || tag === undefined) return;
     try {
@@ -167,8 +168,6 @@ export class RabbitMqConsumer implements Consumer, DeliveryOwner {
     }
     this.isWarned = false;
     this.begun?.resolve();
-    // paused while it was being set up
-    if (this.isPaused && this.tag !== undefined) void this.cancel();
   }
 
   private onLost(error: Error | undefined): void {
