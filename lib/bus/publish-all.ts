@@ -13,16 +13,17 @@ export async function publishAll<T>(
   let confirmed = 0;
   let inFlight = 0;
   let wake: (() => void) | undefined;
+  let limit = 0;
   const settled = (): void => {
     inFlight--;
-    wake?.();
+    if (inFlight <= limit) wake?.();
   };
-  const waitFor = async (limit: number): Promise<void> => {
-    while (inFlight > limit) {
-      await new Promise<void>((resolve) => {
-        wake = resolve;
-      });
-    }
+  const waitFor = async (atMost: number): Promise<void> => {
+    if (inFlight <= atMost) return;
+    limit = atMost;
+    await new Promise<void>((resolve) => {
+      wake = resolve;
+    });
     wake = undefined;
   };
   const begin = (event: T, index: number): void => {
@@ -38,11 +39,20 @@ export async function publishAll<T>(
       },
     );
   };
+  // refilled by the quarter: to wake for each confirmation would cost more than the confirmation
+  const low = Math.floor(window * 0.75);
   let index = 0;
   try {
-    for await (const event of events) {
-      begin(event, index++);
-      if (inFlight >= window) await waitFor(window - 1);
+    if (Symbol.asyncIterator in events) {
+      for await (const event of events) {
+        begin(event, index++);
+        if (inFlight >= window) await waitFor(low);
+      }
+    } else {
+      for (const event of events) {
+        begin(event, index++);
+        if (inFlight >= window) await waitFor(low);
+      }
     }
   } finally {
     await waitFor(0);
