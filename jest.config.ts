@@ -10,6 +10,7 @@ const nest11 = {
 const config: Config = {
   testEnvironment: 'node',
   // lib must be a root too: collectCoverageFrom only sees untested files that lie under a root.
+  globalSetup: '<rootDir>/test/support/brokers.ts',
   roots: ['<rootDir>/lib', '<rootDir>/sample', '<rootDir>/test'],
   testMatch: ['<rootDir>/test/**/*.spec.ts'],
   extensionsToTreatAsEsm: ['.ts'],

@@ -17,18 +17,31 @@ export const RABBITMQ: Broker = {
 
 const CONNECT_MS = 2_000;
 
-/**
- * Whether the broker can be used. When it cannot, this is an error with REQUIRE_BROKERS=1, and else one line that says
- * what is not tested and how to change that.
- */
-export async function isReachable({ name, url, start }: Broker): Promise<boolean> {
-  const { hostname, port, protocol } = new URL(url);
-  const number = port === '' ? (protocol === 'amqps:' ? 5_671 : 5_672) : Number(port);
-  if (await answers(hostname, number)) return true;
-  const missing = `${name} does not answer on ${hostname}:${number}`;
-  if (process.env.REQUIRE_BROKERS === '1') throw new Error(`${missing}, and REQUIRE_BROKERS=1 asks for it.`);
+/** Tells the workers what was found before they began: so the broker is asked, and the line written, once. */
+const FOUND = 'EVENT_BUS_TEST_BROKER';
+
+/** Whether the broker can be used. When it cannot, this is an error with REQUIRE_BROKERS=1. */
+export async function isReachable({ name, url }: Broker): Promise<boolean> {
+  const isFound = process.env[FOUND] === undefined ? await isUp(url) : process.env[FOUND] === 'up';
+  if (!isFound && process.env.REQUIRE_BROKERS === '1') {
+    throw new Error(`${name} does not answer on ${new URL(url).host}, and REQUIRE_BROKERS=1 asks for it.`);
+  }
+  return isFound;
+}
+
+/** Jest's global set-up: one line that says what is not tested, and how to change that. */
+export default async function announce(): Promise<void> {
+  const { name, url, start } = RABBITMQ;
+  const isFound = await isUp(url);
+  process.env[FOUND] = isFound ? 'up' : 'missing';
+  if (isFound || process.env.REQUIRE_BROKERS === '1') return;
+  const missing = `${name} does not answer on ${new URL(url).host}`;
   process.stderr.write(`SKIPPED everything on ${name}: ${missing}. Start one: ${start}\n`);
-  return false;
+}
+
+function isUp(url: string): Promise<boolean> {
+  const { hostname, port, protocol } = new URL(url);
+  return answers(hostname, port === '' ? (protocol === 'amqps:' ? 5_671 : 5_672) : Number(port));
 }
 
 function answers(host: string, port: number): Promise<boolean> {

@@ -8,7 +8,7 @@ import {
   type EventBusModuleOptions,
   EventBusService,
 } from '../../lib/index.js';
-import { RABBITMQ } from './brokers.js';
+import { isReachable, RABBITMQ } from './brokers.js';
 import { createRabbitMqHarness } from './rabbitmq.harness.js';
 
 /** What an application of a test consists of besides its bus. */
@@ -111,7 +111,8 @@ export class Lab {
   async dispose(): Promise<void> {
     // Nest runs its hooks again when an application is closed again
     await Promise.all(this.apps.filter((app) => !isClosed(app)).map((app) => app.close()));
-    if (!this.url.startsWith('amqp')) return;
+    // some tests name a broker that they never reach, and need none
+    if (!this.url.startsWith('amqp') || !(await isReachable(RABBITMQ))) return;
     const harness = await createRabbitMqHarness(RABBITMQ.url);
     await harness.cleanup?.({ groups: [...this.groups], exchanges: [...this.exchanges] });
   }
