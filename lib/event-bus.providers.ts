@@ -1,6 +1,6 @@
 import { Logger, type Provider } from '@nestjs/common';
 import { DeadLetterService } from './bus/dead-letter.service.js';
-import { optionProblems, qualify, type ResolvedOptions, resolveOptions } from './bus/resolved-options.js';
+import { isTransport, optionProblems, qualify, type ResolvedOptions, resolveOptions } from './bus/resolved-options.js';
 import { ConfigurationError } from './core/errors.js';
 import type { ExchangeHandler } from './core/exchange.js';
 import type { BusLogger } from './core/logger.js';
@@ -110,9 +110,8 @@ async function chooseTransport(raw: EventBusModuleOptions, { service, publish }:
 
 /** Which registered transport is meant; none when the option is an instance of the user's own. */
 function choose({ transport = 'memory:', transports }: EventBusModuleOptions): ChosenTransport | undefined {
-  if (typeof transport === 'object' && 'publish' in transport && typeof transport.publish === 'function')
-    return undefined;
-  return new TransportRegistry(transports).choose(transport as Exclude<typeof transport, Transport>);
+  if (isTransport(transport)) return undefined;
+  return new TransportRegistry(transports).choose(transport);
 }
 
 function loggerOf({ logger }: EventBusModuleOptions): BusLogger {

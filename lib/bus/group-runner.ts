@@ -1,6 +1,7 @@
 import { type Delivery, RELEASE, type Settlement } from '../core/delivery.js';
 import { Deque } from '../core/deque.js';
 import { HandlerTimeoutError } from '../core/errors.js';
+import { describeError } from '../core/failure.js';
 import { DEFAULTS } from '../core/limits.js';
 import type { BusLogger } from '../core/logger.js';
 import type { ConsumeEvents } from '../core/transport.js';
@@ -130,7 +131,7 @@ export class GroupRunner implements ConsumeEvents, Waiter {
   /** A transport that breaks its word must not take the process with it. */
   private readonly onSettleFailed = (error: unknown): void => {
     this.options.logger.error(
-      `${this.options.group}: a delivery could not be settled (${describe(error)}); it comes again.`,
+      `${this.options.group}: a delivery could not be settled (${describeError(error)}); it comes again.`,
     );
   };
 
@@ -161,8 +162,4 @@ export class GroupRunner implements ConsumeEvents, Waiter {
         break;
     }
   }
-}
-
-function describe(error: unknown): string {
-  return error instanceof Error ? `${error.name}: ${error.message}` : typeof error;
 }

@@ -18,6 +18,7 @@ import {
 import { DEFAULT_RETRY, fixed, NO_RETRY, type RetryPolicy } from '../core/retry-policy.js';
 import { globMatches } from '../core/text.js';
 import type { Transport } from '../core/transport.js';
+import { isExchangeHandler } from '../exchanges/exchange.factory.js';
 import type {
   ConsumeGroupOptions,
   EventBusOptions,
@@ -71,12 +72,6 @@ const PREFIX = text(/^[\w.:-]{1,60}$/, '1 to 60 letters, digits or . : _ -');
 
 const GROUP_SHAPE = { concurrency: COUNT, prefetch: PREFETCH, timeoutMs: MS, retry: retryOption };
 
-function isHandlerLike(value: unknown): boolean {
-  return (
-    typeof value === 'object' && value !== null && typeof (value as Partial<ExchangeHandler>).matches === 'function'
-  );
-}
-
 /** An object of the user's own that has all of these. */
 function withMethods(names: readonly string[]): Check {
   return (value, path, problems) => {
@@ -87,12 +82,13 @@ function withMethods(names: readonly string[]): Check {
   };
 }
 
-function isTransportLike(value: unknown): boolean {
+/** Whether a value from the options is a user's own transport. */
+export function isTransport(value: unknown): value is Transport {
   return typeof value === 'object' && value !== null && typeof (value as Partial<Transport>).publish === 'function';
 }
 
 const transportCheck = either((value) => {
-  if (isTransportLike(value)) return ANY;
+  if (isTransport(value)) return ANY;
   if (typeof value === 'string') return text();
   return (options, path, problems) => {
     if (
@@ -108,7 +104,7 @@ const transportCheck = either((value) => {
 });
 
 const exchangeCheck = either((value) => {
-  if (isHandlerLike(value)) return withMethods(['assertRule', 'assertTopic', 'matches', 'specificity', 'overlap']);
+  if (isExchangeHandler(value)) return withMethods(['assertRule', 'assertTopic', 'matches', 'specificity', 'overlap']);
   return typeof value === 'string'
     ? NAME
     : shape({ name: NAME, type: oneOf(['topic', 'direct', 'fanout', 'headers']) });

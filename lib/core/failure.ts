@@ -15,6 +15,12 @@ export function toFailure(error: unknown): Failure {
   };
 }
 
+/** An error in a line of the log. */
+export function describeError(error: unknown): string {
+  const { name, message } = toFailure(error);
+  return `${name}: ${message}`;
+}
+
 /** Errors are user objects: their fields can be anything, getters that throw included. */
 function read(error: Error, key: 'name' | 'message' | 'stack'): string | undefined {
   try {

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib';
 import { RELEASE } from '../../core/delivery.js';
 import { BusClosedError, ConfigurationError, ConnectionError, TopologyConflictError } from '../../core/errors.js';
+import { describeError } from '../../core/failure.js';
 import { DEFAULTS } from '../../core/limits.js';
 import type { BusLogger } from '../../core/logger.js';
 import { Outstanding } from '../../core/outstanding.js';
@@ -86,7 +87,7 @@ export class RabbitMqConsumer implements Consumer, DeliveryOwner {
 
   copyFailed(error: unknown): void {
     this.logger.warn(
-      `${this.name}: a retry or dead-letter copy could not be stored (${describe(error)}); the delivery is held.`,
+      `${this.name}: a retry or dead-letter copy could not be stored (${describeError(error)}); the delivery is held.`,
     );
   }
 
@@ -211,8 +212,4 @@ export class RabbitMqConsumer implements Consumer, DeliveryOwner {
     this.unlisten();
     this.onClosed(this);
   }
-}
-
-function describe(error: unknown): string {
-  return error instanceof Error ? `${error.name}: ${error.message}` : typeof error;
 }
