@@ -41,6 +41,7 @@ const OPTIONS_SHAPE = shape({
   headers: recordOf(ANY),
   match: oneOf(['all', 'any']),
   bus: text(),
+  rabbitmq: shape({ assert: oneOf(['assert', 'check', 'skip']) }),
 });
 const PATTERNS = listOf(text(), 1);
 
@@ -127,6 +128,7 @@ export class EventBusExplorer {
       match,
       bus: _bus,
       schema: ownSchema,
+      rabbitmq,
       ...policy
     } = options;
     const { patterns, event, schema } = this.registry.describe(pattern);
@@ -149,6 +151,7 @@ export class EventBusExplorer {
       policy,
       ordered,
       startFrom,
+      declare: rabbitmq?.assert,
       event,
       schema: ownSchema ?? schema,
     };

@@ -7,6 +7,7 @@ import {
   type Type,
 } from '@nestjs/common';
 import { DiscoveryModule, ModuleRef } from '@nestjs/core';
+import { conceal } from './concealed-options.js';
 import { ConfigurationError } from './core/errors.js';
 import { DEFAULT_BUS, type EventBusTokenKind, getEventBusToken } from './event-bus.constants.js';
 import { EventBusExplorer } from './event-bus.explorer.js';
@@ -72,7 +73,7 @@ class EventBusRuntimeModule {
 export class EventBusModule {
   /** @param options none at all is a bus in memory */
   static forRoot({ name, isGlobal, ...options }: EventBusModuleOptions & EventBusModuleExtras = {}): DynamicModule {
-    return assemble({ name, isGlobal }, (token) => [{ provide: token, useValue: options }]);
+    return assemble({ name, isGlobal }, (token) => [{ provide: token, useValue: conceal(options) }]);
   }
 
   /** Options that other providers know: exactly one of `useFactory`, `useClass`, `useExisting`. */
@@ -144,6 +145,6 @@ function asyncOptions(token: string, options: EventBusModuleAsyncOptions): reado
 
 /** A factory that forgets its `return`, or the parentheses around an object, gives undefined. */
 function assertOptions(options: EventBusModuleOptions | undefined): EventBusModuleOptions {
-  if (typeof options === 'object' && options !== null) return options;
+  if (typeof options === 'object' && options !== null) return conceal(options);
   throw new ConfigurationError('The factory given to EventBusModule.forRootAsync() must return an options object.');
 }

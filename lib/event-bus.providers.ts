@@ -18,7 +18,7 @@ import { type ChosenTransport, TransportRegistry } from './transports/transport.
 /** A transport of the options, ready to be built; or the user's own instance. */
 type Chosen =
   | { readonly own: Transport }
-  | { readonly factory: TransportFactory; readonly settings: TransportSettings };
+  | { readonly factory: TransportFactory; readonly settings: () => TransportSettings };
 
 /** What a bus is made of, each part under its own token, so that tests can replace it. */
 export function createBusProviders(name: string): readonly Provider[] {
@@ -36,13 +36,13 @@ export function createBusProviders(name: string): readonly Provider[] {
       provide: token('connection'),
       inject: [chosen],
       useFactory: (choice: Chosen): Connection =>
-        'own' in choice ? choice.own.connection : choice.factory.createConnection(choice.settings),
+        'own' in choice ? choice.own.connection : choice.factory.createConnection(choice.settings()),
     },
     {
       provide: token('transport'),
       inject: [chosen, token('connection')],
       useFactory: (choice: Chosen, connection: Connection): Transport =>
-        'own' in choice ? choice.own : choice.factory.createTransport(choice.settings, connection),
+        'own' in choice ? choice.own : choice.factory.createTransport(choice.settings(), connection),
     },
     {
       provide: token('exchangeHandler'),
@@ -105,7 +105,9 @@ async function chooseTransport(raw: EventBusModuleOptions, { service, publish }:
   const chosen = choose(raw);
   if (!chosen) return { own: raw.transport as Transport };
   const { definition, options } = chosen;
-  return { factory: await definition.load(), settings: { options, service, publish, logger: loggerOf(raw) } };
+  // a function, because the options hold credentials, and providers are printed
+  const settings = (): TransportSettings => ({ options, service, publish, logger: loggerOf(raw) });
+  return { factory: await definition.load(), settings };
 }
 
 /** Which registered transport is meant; none when the option is an instance of the user's own. */

@@ -1,15 +1,19 @@
-import { withDeadline } from '../core/deadline.js';
+import { pause, withDeadline } from '../core/deadline.js';
 import { BusClosedError, ConnectionError } from '../core/errors.js';
 import type { Exchange } from '../core/exchange.js';
+import { describeError } from '../core/failure.js';
 import type { ActiveGroup, Consumption } from './consumption.js';
 import type { EventBusParts } from './event-bus.parts.js';
 import { defineGroups, type HandlerRegistration } from './group-definition.js';
 
 export type EventBusStatus = 'idle' | 'starting' | 'up' | 'degraded' | 'down' | 'closed';
 
+/** Between two tries to start a consumer that the broker has refused: somebody has to mend it. */
+const RESTART_MS = 10_000;
+
 /** The steps of a bus's life, each taken once and in order: prepare, start, drain, close. */
 export class BusLifecycle {
-  private phase: 'idle' | 'starting' | 'ready' | 'failed' | 'closed' = 'idle';
+  private phase: 'idle' | 'starting' | 'ready' | 'closed' = 'idle';
   private decorated: readonly ActiveGroup[] = [];
   private preparing: Promise<void> | undefined;
   private starting: Promise<void> | undefined;
@@ -17,7 +21,7 @@ export class BusLifecycle {
   private closing: Promise<void> | undefined;
 
   private readonly end = new AbortController();
-  private drainedBy = 0;
+  private endBy = 0;
 
   constructor(
     private readonly parts: EventBusParts,
@@ -28,10 +32,9 @@ export class BusLifecycle {
   get status(): EventBusStatus {
     if (this.phase === 'closed' || this.phase === 'idle') return this.phase;
     const { state } = this.parts.transport.connection;
-    if (this.phase === 'failed' || state === 'closed') return 'down';
     if (this.phase === 'starting') return 'starting';
     if (state === 'blocked') return 'degraded';
-    if (state !== 'up') return 'down';
+    if (state !== 'up' || this.parts.transport.obstacle) return 'down';
     return [...this.consumption.groups].some((group) => group.state === 'recovering') ? 'degraded' : 'up';
   }
 
@@ -76,54 +79,64 @@ export class BusLifecycle {
         if (this.phase === 'starting') this.phase = 'ready';
       },
       (error: unknown) => {
-        this.phase = 'failed';
+        // the transport goes on with what it can, and tells what it cannot
+        if (this.phase === 'starting') this.phase = 'ready';
         throw error;
       },
     );
     const { mode, timeoutMs } = options.startup;
     if (mode === 'background') {
-      connected.catch((error: unknown) =>
-        logger.error(`The event bus cannot start: ${error instanceof Error ? error.message : String(error)}`),
-      );
+      connected.catch((error: unknown) => {
+        if (!this.isClosing) logger.error(`The event bus cannot start as it should: ${describeError(error)}`);
+      });
       return;
     }
-    await withDeadline(
-      connected,
-      timeoutMs,
-      () =>
-        new ConnectionError(
-          `The broker ${transport.connection.endpoint} was not ready within ${timeoutMs} ms. Start it, raise startup.timeoutMs, or use startup.mode 'background'.`,
-        ),
-    );
+    await withDeadline(connected, timeoutMs, () => {
+      const { endpoint, trouble } = transport.connection;
+      return new ConnectionError(
+        `The broker ${endpoint} was not ready within ${timeoutMs} ms${trouble === undefined ? '' : ` (${trouble})`}. Start it, raise startup.timeoutMs, or use startup.mode 'background'.`,
+      );
+    });
   }
 
   private async startConsumers(): Promise<void> {
-    const { logger, options } = this.parts;
+    const { options } = this.parts;
     const enabled = this.decorated.filter((group) => group.definition.policy.enabled);
     const shared = enabled.filter((group) => group.definition.delivery === 'shared');
-    const started = Promise.all([
-      ...enabled.map((group) => this.consumption.start(group)),
-      this.consumption.startHub(shared),
-    ]);
+    const starts = [
+      ...enabled.map((group) => () => this.consumption.start(group)),
+      () => this.consumption.startHub(shared),
+    ];
     const { mode, timeoutMs } = options.startup;
-    if (mode === 'wait') {
-      await withDeadline(
-        started,
-        timeoutMs,
-        () => new ConnectionError(`The consumers could not start within ${timeoutMs} ms: the broker went away.`),
-      );
+    if (mode === 'background') {
+      for (const start of starts) void this.keepStarting(start);
       return;
     }
-    started.catch((error: unknown) => {
-      if (!this.closing)
-        logger.error(`A consumer cannot start: ${error instanceof Error ? error.message : String(error)}`);
-    });
+    await withDeadline(
+      Promise.all(starts.map((start) => start())),
+      timeoutMs,
+      () => new ConnectionError(`The consumers could not start within ${timeoutMs} ms: the broker went away.`),
+    );
+  }
+
+  /** Until it has started or everything stops; says once why it cannot. Never rejects. */
+  private async keepStarting(start: () => Promise<void>): Promise<void> {
+    const { logger } = this.parts;
+    for (let tries = 1; !this.isClosing; tries++) {
+      try {
+        await start();
+        return;
+      } catch (error) {
+        if (tries === 1 && !this.isClosing) logger.error(`A consumer cannot start: ${describeError(error)}`);
+        await pause(RESTART_MS, this.end.signal);
+      }
+    }
   }
 
   private async stopConsumers(): Promise<void> {
     const { deadlineMs } = this.parts.options.shutdown;
-    this.drainedBy = Date.now() + deadlineMs;
-    await this.consumption.close(deadlineMs);
+    this.endBy = Date.now() + deadlineMs;
+    await this.consumption.close(deadlineMs - farewellMs(deadlineMs));
     this.end.abort();
   }
 
@@ -131,9 +144,14 @@ export class BusLifecycle {
     const { transport, options } = this.parts;
     const { deadlineMs } = options.shutdown;
     await this.drain();
-    // what draining has left of the time, but enough to say goodbye
-    const left = this.drainedBy - Date.now();
-    await transport.close({ deadlineMs: Math.max(Math.min(1_000, deadlineMs), left) });
+    // other modules may have taken their time since
+    const left = this.endBy - Date.now();
+    await transport.close({ deadlineMs: Math.max(farewellMs(deadlineMs), left) });
     this.phase = 'closed';
   }
+}
+
+/** Of the time to close, what is kept for sending the last publishes and saying goodbye. */
+function farewellMs(deadlineMs: number): number {
+  return Math.min(1_000, deadlineMs / 5);
 }

@@ -34,6 +34,8 @@ export interface ConsumptionOptions {
 export class ActiveGroup {
   readonly consumers: Consumer[] = [];
   readonly retries: PrivateRetries;
+  /** Whether it should consume, even if it does not yet. */
+  isStarting = false;
   private readonly wanted: HandlerMatcher;
 
   constructor(
@@ -56,7 +58,7 @@ export class ActiveGroup {
   };
 
   get state(): Consumer['state'] | 'idle' {
-    return this.consumers[0]?.state ?? 'idle';
+    return this.consumers[0]?.state ?? (this.isStarting ? 'recovering' : 'idle');
   }
 
   stop(): void {
@@ -124,6 +126,7 @@ export class Consumption {
 
   /** Consumes for one group: its durable queue, or its private one. */
   async start(group: ActiveGroup): Promise<void> {
+    group.isStarting = true;
     const events: ConsumeEvents = group.definition.delivery === 'broadcast' ? group.retries : group.runner;
     group.consumers.push(await this.consume(group.source, events));
   }
@@ -188,6 +191,7 @@ export class Consumption {
       ...(shared && { group: qualify(this.parts.options, definition.name) }),
       ...(definition.ordered && { ordered: definition.ordered }),
       ...(definition.startFrom && { startFrom: definition.startFrom }),
+      ...(definition.declare && { declare: definition.declare }),
     };
   }
 

@@ -10,6 +10,8 @@ export interface GroupStats {
   readonly timedOut: number;
   /** Outcomes that came too late to be sent (the channel was gone): the message comes again. */
   readonly stale: number;
+  /** How often its consumer was taken away: queue deleted, channel or connection lost. It came back by itself. */
+  readonly interrupted: number;
   readonly running: number;
   readonly waiting: number;
 }
@@ -34,6 +36,7 @@ export class GroupCounters {
   duplicates = 0;
   timedOut = 0;
   stale = 0;
+  interrupted = 0;
 
   read(): Omit<GroupStats, 'running' | 'waiting'> {
     return Object.assign({}, this);

@@ -1,4 +1,5 @@
 import type { Observable } from 'rxjs';
+import { Described } from '../core/described.js';
 import { BusClosedError, ConfigurationError } from '../core/errors.js';
 import type { Exchange } from '../core/exchange.js';
 import { BusLifecycle, type EventBusStatus } from './bus-lifecycle.js';
@@ -17,7 +18,7 @@ import { type EventMessage, type SubscribeHandler, type SubscribeOptions, Subscr
 import type { Subscription } from './subscription.js';
 
 /** The bus without Nest: publish, subscribe, status, and the steps of its life that the Nest layer calls in order. */
-export class EventBus {
+export class EventBus extends Described {
   protected readonly registry = new EventRegistry();
   private readonly events: ExchangeTarget;
   private readonly broadcasts: ExchangeTarget;
@@ -28,6 +29,7 @@ export class EventBus {
   private readonly lifecycle: BusLifecycle;
 
   constructor(private readonly parts: EventBusParts) {
+    super();
     const { options, transport, serializer, logger } = parts;
     if (transport.capabilities.durable && options.service === undefined) {
       throw new ConfigurationError(
@@ -201,6 +203,11 @@ export class EventBus {
         state,
       })),
     };
+  }
+
+  /** What a log or a debugger prints: never a secret, never a payload. @internal */
+  override toJSON(): unknown {
+    return this.describe();
   }
 
   /** Connects and declares what the decorated handlers need; publishes go out from then on. @internal */

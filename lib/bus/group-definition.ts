@@ -1,7 +1,7 @@
 import { ConfigurationError } from '../core/errors.js';
 import { compareSpecificity, type ExchangeHandler } from '../core/exchange.js';
 import { LIMITS } from '../core/limits.js';
-import type { TransportCapabilities } from '../core/transport.js';
+import type { DeclareMode, TransportCapabilities } from '../core/transport.js';
 import type { ConsumeGroupOptions } from './event-bus.options.js';
 import type { Handler } from './handler.js';
 import { type GroupPolicy, qualify, type ResolvedOptions, resolvePolicy } from './resolved-options.js';
@@ -14,6 +14,7 @@ export interface HandlerRegistration extends Handler {
   readonly policy: Omit<ConsumeGroupOptions, 'enabled'>;
   readonly ordered?: 'key' | undefined;
   readonly startFrom?: 'new' | 'earliest' | undefined;
+  readonly declare?: DeclareMode | undefined;
 }
 
 /** Handlers that share one copy of each event, with one policy. */
@@ -24,6 +25,7 @@ export interface GroupDefinition {
   readonly policy: GroupPolicy;
   readonly ordered?: 'key' | undefined;
   readonly startFrom?: 'new' | 'earliest' | undefined;
+  readonly declare?: DeclareMode | undefined;
 }
 
 /** RabbitMQ names have at most 255 bytes, and the longest suffix is `.retry.86400000`. */
@@ -61,6 +63,7 @@ export function defineGroups(
       policy,
       ordered: first.ordered,
       startFrom: first.startFrom,
+      declare: first.declare,
     };
     checkGroup(group, first, qualify(options, name), capabilities, problems);
     return [group];
@@ -120,6 +123,7 @@ function checkSame(
       delivery: r.delivery,
       ordered: r.ordered,
       startFrom: r.startFrom,
+      declare: r.declare,
     };
   };
   const left = describe(first);

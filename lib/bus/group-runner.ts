@@ -42,6 +42,10 @@ export class GroupRunner implements ConsumeEvents, Waiter {
     this.pump();
   }
 
+  interrupted(): void {
+    this.options.counters.interrupted++;
+  }
+
   pump(): void {
     const { places, concurrency } = this.options;
     this.dropLost();

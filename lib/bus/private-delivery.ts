@@ -64,6 +64,10 @@ export class PrivateRetries implements ConsumeEvents {
     this.runner.deliver(new PrivateDelivery(delivery, this, settle, message, attempt, deferrals));
   }
 
+  interrupted(): void {
+    this.runner.interrupted();
+  }
+
   gap(): void {
     this.onGap?.();
   }

@@ -118,18 +118,38 @@ export class ConfigurationError extends EventBusError {
   }
 }
 
-/** A queue or exchange exists with other arguments than declared here. Only what uses it is affected. */
-export class TopologyConflictError extends EventBusError {
+/** One queue or exchange that is not at the broker as it was declared. */
+export interface TopologyConflict {
+  readonly kind: 'queue' | 'exchange';
   readonly entity: string;
+  /** The argument that differs. Absent: the queue or exchange is missing. */
+  readonly argument?: string;
+  /** What the broker has; `none` when the argument is absent there. */
+  readonly have?: string;
+  /** What was declared here. */
+  readonly want?: string;
+}
 
-  constructor(entity: string, detail: string, options?: ErrorOptions) {
-    super(
-      'TOPOLOGY_CONFLICT',
-      `"${entity}" exists at the broker with other properties: ${detail}. Use another group or exchange name, or migrate it by hand.`,
-      options,
-    );
-    this.entity = entity;
+/** Queues or exchanges that are missing at the broker or have other arguments there. Nothing was changed. */
+export class TopologyConflictError extends EventBusError {
+  readonly conflicts: readonly TopologyConflict[];
+
+  constructor(conflicts: readonly TopologyConflict[], options?: ErrorOptions) {
+    super('TOPOLOGY_CONFLICT', conflicts.map(describeConflict).join('\n'), options);
+    this.conflicts = conflicts;
   }
+
+  /** The first of them, which is mostly the only one. */
+  get entity(): string | undefined {
+    return this.conflicts[0]?.entity;
+  }
+}
+
+function describeConflict({ kind, entity, argument, have, want }: TopologyConflict): string {
+  const name = `${kind === 'queue' ? 'Queue' : 'Exchange'} "${entity}"`;
+  if (argument === undefined)
+    return `${name} does not exist. Create it, or have it declared here with assert: 'assert'.`;
+  return `${name} has ${argument} = ${have} at the broker, and ${want} is wanted here. Use another name, migrate it, or take it as it is with assert: 'check'.`;
 }
 
 /** The broker cannot be reached, or refused the credentials or the virtual host (then `retryable` is false). */

@@ -76,11 +76,13 @@ export class PublishBacklog<T = Target> {
   /**
    * @param sent what the transport has taken and not settled yet
    * @param timeoutError the error for a publish whose deadline has passed; the transport knows why it waited
+   * @param onGivenUp told of each publish that was sent and will not be waited for any longer
    */
   constructor(
     private readonly options: BacklogOptions,
     private readonly sent: Iterable<Outgoing<T>>,
     private readonly timeoutError: (outgoing: Outgoing<T>) => Error,
+    private readonly onGivenUp?: (outgoing: Outgoing<T>) => void,
   ) {}
 
   /** Publishes that wait to be sent. */
@@ -138,6 +140,15 @@ export class PublishBacklog<T = Target> {
     });
   }
 
+  /** The next publish that still waits for an answer; it stays. */
+  peek(): Outgoing<T> | undefined {
+    for (let next = this.waiting.peek(); next?.settled; next = this.waiting.peek()) {
+      this.waiting.shift();
+      this.waitingBytes -= next.message.body.byteLength;
+    }
+    return this.waiting.peek();
+  }
+
   /** The next publish that still waits for an answer. */
   shift(): Outgoing<T> | undefined {
     for (let next = this.waiting.shift(); next; next = this.waiting.shift()) {
@@ -170,11 +181,16 @@ export class PublishBacklog<T = Target> {
     }
   }
 
-  /** Rejects everything that is left. */
-  close(error: Error): void {
-    this.stop();
+  /** Rejects everything that is waiting or sent. */
+  rejectAll(error: Error): void {
     for (const outgoing of [...this.sent, ...this.waiting.drain()]) outgoing.reject(error);
     this.waitingBytes = 0;
+  }
+
+  /** Takes nothing more, and rejects everything that is left. */
+  close(error: Error): void {
+    this.stop();
+    this.rejectAll(error);
     if (this.timer) clearInterval(this.timer);
     this.timer = undefined;
   }
@@ -193,7 +209,10 @@ export class PublishBacklog<T = Target> {
     const expire = (outgoing: Outgoing<T>): void => {
       if (outgoing.deadline <= now) outgoing.reject(this.timeoutError(outgoing));
     };
-    for (const outgoing of [...this.sent]) expire(outgoing);
+    for (const outgoing of [...this.sent]) {
+      expire(outgoing);
+      if (outgoing.settled) this.onGivenUp?.(outgoing);
+    }
     // what has its answer must not take up room
     for (const outgoing of this.waiting.drain()) {
       expire(outgoing);

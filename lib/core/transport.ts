@@ -8,6 +8,12 @@ export type Target =
   | { readonly kind: 'group'; readonly group: string }
   | { readonly kind: 'reply'; readonly address: string };
 
+/**
+ * What a transport does about queues and exchanges that a broker keeps: `assert` creates what is missing and refuses what
+ * differs; `check` refuses what is missing and takes the rest as it is; `skip` trusts that all is there.
+ */
+export type DeclareMode = 'assert' | 'check' | 'skip';
+
 /** What a consumer wants, as data: a transport declares it, and declares it again after every reconnect. */
 export interface Source {
   readonly bindings: readonly Binding[];
@@ -23,6 +29,8 @@ export interface Source {
   readonly ordered?: 'key';
   /** Where a new group starts: what comes (default) or what the transport still has. Needs the capability `replay`. */
   readonly startFrom?: 'new' | 'earliest';
+  /** Default: the transport's own. Nothing to a transport that keeps nothing. */
+  readonly declare?: DeclareMode;
 }
 
 export interface Topology {
@@ -46,6 +54,8 @@ export interface Consumer {
 export interface ConsumeEvents {
   /** Must settle the delivery, soon or later, exactly once; must not throw. */
   deliver(delivery: Delivery): void;
+  /** The consumer was taken away (channel, connection or queue lost); it comes back by itself. */
+  interrupted?(): void;
   /** Messages may have been missed: a private queue was made anew after a reconnect. */
   gap?(): void;
 }
@@ -101,6 +111,8 @@ export interface Connection {
   readonly state: ConnectionState;
   /** Host, port and virtual host, built from parsed parts: never credentials. */
   readonly endpoint: string;
+  /** Why it is not up, as far as is known; never credentials. */
+  readonly trouble?: string | undefined;
   /** Listens for changes of `state`; returns the way to stop. */
   onStateChange(listener: (state: ConnectionState, cause?: Error) => void): () => void;
   /** The driver's own connection objects, for what this library does not cover; undefined while there is none. */
@@ -130,10 +142,12 @@ export interface Transport {
   readonly capabilities: TransportCapabilities;
   readonly connection: Connection;
   readonly deadLetters: DeadLetters;
+  /** Why nothing can be published although it is connected; publishes reject with it until it is mended. */
+  readonly obstacle?: Error | undefined;
   /**
    * Connects and declares `topology`, then and after every reconnect, before anything is published. Resolves when it
    * first stands; rejects at once for what waiting cannot mend (credentials, a conflicting declaration). Until then
-   * publishes wait in the buffer.
+   * publishes wait in the buffer. A conflict of one queue keeps neither publishes nor other queues from working.
    */
   connect(topology: Topology): Promise<void>;
   /** Declares a source without consuming it, so that nothing published from now on is missed. Idempotent. */

@@ -3,6 +3,7 @@ import type { ConsumeGroupOptions } from '../bus/event-bus.options.js';
 import type { EventClass, EventDefinition } from '../bus/event-definition.js';
 import type { Headers } from '../core/message.js';
 import type { StandardSchema } from '../core/schema.js';
+import type { DeclareMode } from '../core/transport.js';
 import { writeParams } from './handler-params.js';
 import { ON_EVENT_METADATA, PARAMS_METADATA } from './metadata.js';
 
@@ -22,6 +23,14 @@ export interface OnEventOptions extends Omit<ConsumeGroupOptions, 'enabled'> {
   readonly headers?: Headers;
   /** Whether all (default) or any of `headers`. */
   readonly match?: 'all' | 'any';
+  /** What concerns RabbitMQ alone; nothing on other transports. */
+  readonly rabbitmq?: {
+    /**
+     * `assert` (default) declares the group's queues and refuses those that differ; `check` takes what is there and refuses
+     * what is missing; `skip` trusts. With the last two, queues and bindings are made by hand.
+     */
+    readonly assert?: DeclareMode;
+  };
   /** Name of the bus. Default: the unnamed one. */
   readonly bus?: string;
 }

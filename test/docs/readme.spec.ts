@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type TypeScript from 'typescript';
 import { resolveOptions } from '../../lib/bus/resolved-options.js';
 import { ConfigurationError } from '../../lib/index.js';
+import { readReports, withProofs } from '../prove/promises.js';
 
 const ts = createRequire(join(process.cwd(), 'package.json'))('typescript') as typeof TypeScript;
 const readme = readFileSync('README.md', 'utf8');
@@ -71,6 +72,14 @@ describe('README', () => {
     const known = unknownNameListing();
     const tops = new Set(paths.map((path) => path.split('.')[0]));
     expect([...tops].sort()).toEqual(known);
+  });
+
+  it('the section of proofs is made from what they have written down, and every bar was cleared', () => {
+    const reports = readReports('test/prove/results');
+    const proofs = ['kills', 'leaks', 'mutation', 'recovery', 'resets', 'sigterms', 'soak', 'workers'];
+    expect(reports.map(({ name }) => name)).toEqual(proofs);
+    expect(reports.filter(({ bars }) => Object.values(bars).some(({ ok }) => !ok))).toEqual([]);
+    expect(withProofs(readme, reports)).toBe(readme);
   });
 });
 

@@ -1,11 +1,11 @@
 import type { BacklogOptions } from '../../core/publish-backlog.js';
 
-/** Options of the transport in memory. */
-export interface MemoryTransportOptions {
+/** Options of the transport in memory. A type, not an interface, so that it is also a `TransportOptions`. */
+export type MemoryTransportOptions = {
   readonly type: 'memory';
   /** Messages kept for groups that start from the `earliest`. Default 0. */
   readonly retain?: number;
-}
+};
 
 /** What every transport is given by the bus. */
 export interface MemorySettings extends BacklogOptions {

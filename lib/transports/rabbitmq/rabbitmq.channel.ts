@@ -20,6 +20,16 @@ export interface ChannelHooks<C extends Channel> {
 /** An error by which the broker closes a channel. */
 export type ChannelError = Error & { readonly code?: number };
 
+/** The broker refuses a right that the user does not have; its own text would name the user. */
+export function accessRefused(what: string, cause: ChannelError): ConnectionError {
+  const [, kind = 'it', name = ''] = /access to (\w+) '([^']*)'/.exec(cause.message) ?? [];
+  return new ConnectionError(
+    `The user may not ${what}: RabbitMQ refuses access to ${kind}${name === '' ? '' : ` "${name}"`}. Grant it; what is made by hand needs no right to declare with assert: 'check'.`,
+    { cause, retryable: false },
+    'ACCESS_REFUSED',
+  );
+}
+
 /** The RPC did not fail, the broker was just silent. */
 export function rpc<T>(work: Promise<T>, what: string, ms = RPC_TIMEOUT_MS): Promise<T> {
   return withDeadline(work, ms, () => new ConnectionError(`RabbitMQ did not answer in ${ms} ms: ${what}.`));
@@ -31,6 +41,8 @@ export function rpc<T>(work: Promise<T>, what: string, ms = RPC_TIMEOUT_MS): Pro
  */
 export class SupervisedChannel<C extends Channel> {
   private ready: C | undefined;
+  /** The connection of that channel. */
+  private owner: ChannelModel | undefined;
   private generation = 0;
   private failures = 0;
   private timer: NodeJS.Timeout | undefined;
@@ -55,6 +67,14 @@ export class SupervisedChannel<C extends Channel> {
       onDown: () => this.cancelTimer(),
     });
     if (this.link.connection) this.start(this.link.connection);
+  }
+
+  /** Gives the present channel up for another one, without waiting for the broker to agree; `onLost` is told. */
+  renew(): void {
+    const channel = this.ready;
+    if (!channel) return;
+    closeQuietly(channel);
+    this.lose(channel, undefined);
   }
 
   async close(deadlineMs = RPC_TIMEOUT_MS): Promise<void> {
@@ -82,7 +102,7 @@ export class SupervisedChannel<C extends Channel> {
   private async attempt(connection: ChannelModel, generation: number): Promise<void> {
     let channel: C | undefined;
     try {
-      channel = await rpc(this.create(connection), 'open a channel');
+      channel = await openInTime(this.create(connection));
       const isOpen = this.watch(channel, connection);
       await this.hooks.setUp(channel, connection);
       if (!isOpen()) throw new ConnectionError('The channel was closed while it was set up.');
@@ -99,6 +119,7 @@ export class SupervisedChannel<C extends Channel> {
     }
     this.failures = 0;
     this.ready = channel;
+    this.owner = connection;
     this.hooks.onReady?.(channel);
   }
 
@@ -111,13 +132,17 @@ export class SupervisedChannel<C extends Channel> {
     });
     channel.on('close', () => {
       isOpen = false;
-      if (this.ready !== channel) return; // still being set up: its RPC fails, and attempt() tries again
-      this.ready = undefined;
-      const isConnected = this.link.connection === connection;
-      this.hooks.onLost?.(channel, isConnected ? cause : undefined);
-      if (isConnected) this.retry(connection);
+      this.lose(channel, this.link.connection === connection ? cause : undefined);
     });
     return () => isOpen;
+  }
+
+  private lose(channel: C, cause: ChannelError | undefined): void {
+    if (this.ready !== channel) return; // still being set up: its RPC fails, and attempt() tries again; or lost already
+    this.ready = undefined;
+    this.hooks.onLost?.(channel, cause);
+    const { connection } = this.link;
+    if (connection && connection === this.owner) this.retry(connection);
   }
 
   private retry(connection: ChannelModel): void {
@@ -145,12 +170,22 @@ export function openConfirmChannel(connection: ChannelModel): Promise<ConfirmCha
 
 /** Runs `work` on a channel of its own, so that its failure closes nothing else. */
 export async function withChannel<T>(connection: ChannelModel, work: (channel: Channel) => Promise<T>): Promise<T> {
-  const channel = await rpc(connection.createChannel(), 'open a channel');
+  const channel = await openInTime(connection.createChannel());
   channel.on('error', () => undefined); // the RPC that caused it rejects
   try {
     return await work(channel);
   } finally {
     closeQuietly(channel);
+  }
+}
+
+/** One that opens too late is of no use, but would stay open. */
+async function openInTime<C extends Channel>(opening: Promise<C>): Promise<C> {
+  try {
+    return await rpc(opening, 'open a channel');
+  } catch (error) {
+    opening.then(closeQuietly, () => undefined);
+    throw error;
   }
 }
 

@@ -126,6 +126,11 @@ export function deferralsOf({ properties, fields }: Received): number {
   return clamp(integer(properties.headers, HEADER.deferrals) ?? 0, 0, LIMITS.deferrals);
 }
 
+/** Counted by the queue itself, for deliveries that were neither acknowledged nor rejected for good. */
+export function returnsOf({ properties }: Received): number {
+  return Math.max(0, integer(properties.headers, 'x-delivery-count') ?? 0);
+}
+
 export function firstFailedAtOf({ properties, fields }: Received): number | undefined {
   return isCopy(fields) ? integer(properties.headers, HEADER.firstFailed) : undefined;
 }

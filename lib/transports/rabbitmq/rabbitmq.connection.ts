@@ -1,8 +1,16 @@
 import type { ChannelModel } from 'amqplib';
+import { withDeadline } from '../../core/deadline.js';
+import { Described } from '../../core/described.js';
+import { BusClosedError, ConnectionError } from '../../core/errors.js';
 import type { BusLogger } from '../../core/logger.js';
 import type { Connection, ConnectionState } from '../../core/transport.js';
 import { RabbitMqLink } from './rabbitmq.link.js';
 import type { ResolvedRabbitMqOptions } from './rabbitmq.options.js';
+
+/** Whoever waits for the work hears of its failure. */
+const UNHEARD: BusLogger = { log: () => undefined, warn: () => undefined, error: () => undefined };
+const CLOSE_MS = 1_000;
+const APART_MS = 10_000;
 
 /** The driver's own connections, while there are any. They change at every reconnect. */
 export interface RabbitMqRaw {
@@ -14,17 +22,24 @@ export interface RabbitMqRaw {
  * Two connections: one to publish, one to consume, because a broker in trouble blocks publishers and must not keep
  * consumers from acknowledging.
  */
-export class RabbitMqConnection implements Connection {
+export class RabbitMqConnection extends Described implements Connection {
   readonly publish: RabbitMqLink;
   readonly consume: RabbitMqLink;
+  /** Those of single pieces of work. */
+  private readonly others = new Set<RabbitMqLink>();
   private readonly listeners = new Set<(state: ConnectionState, cause?: Error) => void>();
   private last: ConnectionState = 'idle';
 
   constructor(
     private readonly options: ResolvedRabbitMqOptions,
-    name: string,
-    logger: BusLogger,
+    private readonly name: string,
+    private readonly logger: BusLogger,
   ) {
+    super();
+    if (options.isUnverified)
+      logger.warn(
+        `RabbitMQ at ${options.endpoint}: tls.rejectUnauthorized is false, so anyone on the way can read and change everything. Use tls.ca instead.`,
+      );
     this.publish = new RabbitMqLink(options, 'publish', name, logger);
     this.consume = new RabbitMqLink(options, 'consume', name, logger);
     for (const link of [this.publish, this.consume]) {
@@ -48,9 +63,41 @@ export class RabbitMqConnection implements Connection {
     return this.options.endpoint;
   }
 
+  get trouble(): string | undefined {
+    return this.publish.trouble ?? this.consume.trouble;
+  }
+
   onStateChange(listener: (state: ConnectionState, cause?: Error) => void): () => void {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);
+  }
+
+  /** A connection for one consumer that cannot share the others' one; not opened yet, and its opener closes it. */
+  another(purpose: string, logger = this.logger): RabbitMqLink {
+    return new RabbitMqLink(this.options, purpose, this.name, logger, true);
+  }
+
+  /** Runs `work` on a connection of its own: what breaks that one breaks nothing else. */
+  async apart<T>(purpose: string, work: (connection: ChannelModel) => Promise<T>): Promise<T> {
+    if (this.state === 'closed') throw new BusClosedError(`use the ${purpose}`);
+    const link = this.another(purpose, UNHEARD);
+    this.others.add(link);
+    try {
+      const up = new Promise<ChannelModel>((resolve) => link.listen({ onUp: resolve }));
+      link.open();
+      const connection = await withDeadline(
+        up,
+        APART_MS,
+        () => new ConnectionError(`RabbitMQ at ${this.endpoint} cannot be reached: ${link.trouble ?? 'no answer'}.`),
+      );
+      const lost = new Promise<never>((_, reject) => {
+        link.listen({ onDown: (cause) => reject(new ConnectionError('The connection was lost.', { cause })) });
+      });
+      return await Promise.race([work(connection), lost]);
+    } finally {
+      this.others.delete(link);
+      await link.close(CLOSE_MS);
+    }
   }
 
   raw(): RabbitMqRaw {
@@ -64,8 +111,13 @@ export class RabbitMqConnection implements Connection {
   }
 
   async close(deadlineMs: number): Promise<void> {
-    await Promise.all([this.publish.close(deadlineMs), this.consume.close(deadlineMs)]);
+    const links = [this.publish, this.consume, ...this.others];
+    await Promise.all(links.map((link) => link.close(deadlineMs)));
     this.changed();
+  }
+
+  override toJSON(): unknown {
+    return { endpoint: this.endpoint, state: this.state };
   }
 
   private changed(cause?: Error): void {

@@ -1,66 +1,99 @@
 import { randomUUID } from 'node:crypto';
-import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib';
+import { setMaxListeners } from 'node:events';
+import type { Channel, ChannelModel } from 'amqplib';
+import { withDeadline } from '../../core/deadline.js';
 import { RELEASE } from '../../core/delivery.js';
-import { BusClosedError, ConfigurationError, ConnectionError, TopologyConflictError } from '../../core/errors.js';
+import { Described } from '../../core/described.js';
+import { BusClosedError, ConnectionError, EventBusError } from '../../core/errors.js';
 import { describeError } from '../../core/failure.js';
 import { DEFAULTS } from '../../core/limits.js';
 import type { BusLogger } from '../../core/logger.js';
-import { Outstanding } from '../../core/outstanding.js';
-import type { ConsumeEvents, Consumer, Source } from '../../core/transport.js';
-import { closeQuietly, openChannel, rpc, SupervisedChannel } from './rabbitmq.channel.js';
+import type { ConsumeEvents, Consumer, DeclareMode, Source } from '../../core/transport.js';
+import { openChannel, rpc, SupervisedChannel } from './rabbitmq.channel.js';
 import type { RabbitMqCopies } from './rabbitmq.copies.js';
-import { type DeliveryOwner, RabbitMqDelivery } from './rabbitmq.delivery.js';
+import type { DeliveryOwner, RabbitMqDelivery } from './rabbitmq.delivery.js';
+import { type IntakeEvents, RabbitMqIntake } from './rabbitmq.intake.js';
 import type { RabbitMqLink } from './rabbitmq.link.js';
-import { assertSupported, declareSource } from './rabbitmq.topology.js';
-import { WriteBatch } from './rabbitmq.write-batch.js';
+import { isUnreadable } from './rabbitmq.link-failure.js';
+import { assertSupported, type RabbitMqTopology } from './rabbitmq.topology.js';
+
+/** So long without trouble, and a queue that held a message which the driver cannot read is read at full speed again. */
+const CALM_MS = 10_000;
+/** A message that has come back so often may be what ends the processes that handle it. */
+const SUSPECT_RETURNS = 3;
+/** Every delivery that is held tries again and again; it is told so often. */
+const COPY_WARN_MS = 30_000;
+
+export interface ConsumerParts {
+  /** The connection that all consumers share. */
+  readonly link: RabbitMqLink;
+  /** A connection for one consumer alone, not opened yet. */
+  readonly openOwnLink: () => RabbitMqLink;
+  readonly copies: RabbitMqCopies;
+  readonly topology: RabbitMqTopology;
+  readonly logger: BusLogger;
+  readonly onClosed: (consumer: RabbitMqConsumer) => void;
+}
 
 /** One consumer with a channel of its own, which comes back whatever takes it away. */
-export class RabbitMqConsumer implements Consumer, DeliveryOwner {
+export class RabbitMqConsumer extends Described implements Consumer, DeliveryOwner, IntakeEvents {
   readonly group: string | undefined;
   readonly deadLetterGroup: string;
-  private readonly channel: SupervisedChannel<Channel>;
-  private readonly outstanding = new Outstanding<RabbitMqDelivery>();
+  readonly copies: RabbitMqCopies;
+  readonly declareMode: DeclareMode | undefined;
   private readonly stop = new AbortController();
-  private readonly unlisten: () => void;
   private readonly first: Promise<void>;
   private begun: { readonly resolve: () => void; readonly reject: (error: Error) => void } | undefined;
-  /** The channel whose deliveries can be settled. */
-  private live: Channel | undefined;
-  private batch: WriteBatch | undefined;
-  private tag: string | undefined;
+  private channel: SupervisedChannel<Channel>;
+  private unlisten: () => void;
+  /** Its own connection, when it had to leave the one that all share. */
+  private ownLink: RabbitMqLink | undefined;
+  private calmTimer: NodeJS.Timeout | undefined;
+  /** What the present channel brings. */
+  private intake: RabbitMqIntake | undefined;
   private queue = '';
+  private prefetch: number;
   private setUps = 0;
   private isPaused = false;
+  /**
+   * Each channel begins with one message: a process that dies counts against everything that it had been sent, and what
+   * kills it comes first the next time. While that is what comes, it comes alone.
+   */
+  private isTrial = true;
   private isWarned = false;
+  private copyWarnedAt = 0;
   private closing: Promise<void> | undefined;
 
   constructor(
-    link: RabbitMqLink,
-    readonly copies: RabbitMqCopies,
+    private readonly parts: ConsumerParts,
     private readonly source: Source,
     private readonly events: ConsumeEvents,
-    private readonly logger: BusLogger,
-    private readonly onClosed: (consumer: RabbitMqConsumer) => void,
   ) {
+    super();
     assertSupported(source);
     this.group = source.group;
     this.deadLetterGroup = source.deadLetterGroup;
+    this.copies = parts.copies;
+    this.declareMode = source.declare;
+    // every delivery that is held listens to it
+    setMaxListeners(0, this.stop.signal);
+    this.prefetch = source.prefetch;
     this.first = new Promise<void>((resolve, reject) => {
       this.begun = { resolve, reject };
     });
-    this.channel = new SupervisedChannel(link, openChannel, {
-      setUp: (channel, connection) => this.setUp(channel, connection),
-      onReady: () => this.onReady(),
-      onLost: (_, error) => this.onLost(error),
-      onSetUpFailed: (error) => this.onSetUpFailed(error),
-    });
-    this.unlisten = link.listen({ onRefused: (error) => this.begun?.reject(error) });
+    this.channel = this.supervise(parts.link);
+    this.unlisten = this.watch(parts.link);
   }
 
   get state(): Consumer['state'] {
     if (this.closing) return 'closed';
     if (!this.channel.current) return 'recovering';
     return this.isPaused ? 'paused' : 'running';
+  }
+
+  /** Whether it reads one message at a time on a connection of its own, until its queue has been calm for some time. */
+  get isQuarantined(): boolean {
+    return this.ownLink !== undefined && this.prefetch < this.source.prefetch;
   }
 
   get closed(): AbortSignal {
@@ -73,20 +106,10 @@ export class RabbitMqConsumer implements Consumer, DeliveryOwner {
     return this.first;
   }
 
-  isCurrent(channel: Channel): boolean {
-    return this.live === channel;
-  }
-
-  beforeWrite(): void {
-    this.batch?.begin();
-  }
-
-  settled(delivery: RabbitMqDelivery): void {
-    this.outstanding.delete(delivery);
-  }
-
   copyFailed(error: unknown): void {
-    this.logger.warn(
+    if (Date.now() - this.copyWarnedAt < COPY_WARN_MS) return;
+    this.copyWarnedAt = Date.now();
+    this.parts.logger.warn(
       `${this.name}: a retry or dead-letter copy could not be stored (${describeError(error)}); the delivery is held.`,
     );
   }
@@ -94,14 +117,13 @@ export class RabbitMqConsumer implements Consumer, DeliveryOwner {
   async pause(): Promise<void> {
     if (this.isPaused || this.closing) return;
     this.isPaused = true;
-    await this.cancel();
+    await this.attune();
   }
 
   async resume(): Promise<void> {
     if (!this.isPaused || this.closing) return;
     this.isPaused = false;
-    const channel = this.channel.current;
-    if (channel) await this.consume(channel);
+    await this.attune();
   }
 
   close({ deadlineMs = DEFAULTS.shutdownDeadlineMs }: { readonly deadlineMs?: number } = {}): Promise<void> {
@@ -109,98 +131,148 @@ export class RabbitMqConsumer implements Consumer, DeliveryOwner {
     return this.closing;
   }
 
-  private get name(): string {
-    return this.group ?? `${this.source.owner} (private)`;
-  }
-
-  private async setUp(channel: Channel, connection: ChannelModel): Promise<void> {
-    this.batch = new WriteBatch(connection);
-    // a name of its own each time: the broker may still hold the queue of the connection that was lost
-    this.queue = this.group ?? `${this.source.owner}.private.${randomUUID()}`;
-    await declareSource(connection, this.source, this.queue);
-    await rpc(channel.prefetch(this.source.prefetch), 'set the prefetch');
-    if (!this.isPaused) await this.consume(channel);
-  }
-
-  private async consume(channel: Channel): Promise<void> {
-    const onMessage = (message: ConsumeMessage | null): void => this.onMessage(channel, message);
-    // the first deliveries come together with the answer
-    this.live = channel;
-    const { consumerTag } = await rpc(channel.consume(this.queue, onMessage), `consume "${this.queue}"`);
-    this.tag = consumerTag;
-    // paused or closed while the broker was asked
-    if (this.isPaused || this.closing) await this.cancel();
-  }
-
-  private async cancel(ms?: number): Promise<void> {
-    const { tag, live: channel } = this;
-    this.tag = undefined;
-    if (!channel || tag === undefined) return;
-    try {
-      await rpc(channel.cancel(tag), 'cancel a consumer', ms);
-    } catch {
-      // the channel went meanwhile, and the consumer with it
+  onDelivery(delivery: RabbitMqDelivery): void {
+    if (this.isTrial && delivery.returns < SUSPECT_RETURNS) {
+      this.isTrial = false;
+      void this.attune();
     }
-  }
-
-  private onMessage(channel: Channel, message: ConsumeMessage | null): void {
-    if (message === null) {
-      this.onCancelled(channel);
-      return;
-    }
-    const delivery = new RabbitMqDelivery(this, channel, message);
-    this.outstanding.add(delivery);
     if (this.closing) void delivery.settle(RELEASE);
     else this.events.deliver(delivery);
   }
 
-  /** The broker has taken the consumer away: its queue was deleted or has moved. */
-  private onCancelled(channel: Channel): void {
+  onCancelled(intake: RabbitMqIntake): void {
     if (this.closing || this.isPaused) return;
-    this.warnOnce('its consumer was cancelled by the broker (queue deleted or moved)');
-    closeQuietly(channel);
+    this.warnOnce('its consumer was cancelled by the broker (queue deleted or moved, or a delivery held for too long)');
+    this.abandon(intake);
+  }
+
+  override toJSON(): unknown {
+    return { consumer: this.name, state: this.state };
+  }
+
+  private get name(): string {
+    return this.group ?? `${this.source.owner} (private)`;
+  }
+
+  private supervise(link: RabbitMqLink): SupervisedChannel<Channel> {
+    return new SupervisedChannel(link, openChannel, {
+      setUp: (channel, connection) => this.setUp(channel, connection),
+      onReady: () => this.onReady(),
+      onLost: (_, error) => {
+        this.events.interrupted?.();
+        if (error) this.warnOnce(`its channel was closed by the broker: ${error.message}`);
+      },
+      onSetUpFailed: (error) => this.onSetUpFailed(error),
+    });
+  }
+
+  private watch(link: RabbitMqLink): () => void {
+    return link.listen({
+      onRefused: (error) => this.begun?.reject(error),
+      onDown: (cause) => {
+        clearTimeout(this.calmTimer);
+        if (isUnreadable(cause) && this.intake?.isTorn) this.quarantine();
+      },
+    });
+  }
+
+  private async setUp(channel: Channel, connection: ChannelModel): Promise<void> {
+    // a name of its own each time: the broker may still hold the queue of the connection that was lost
+    this.queue = this.group ?? `${this.source.owner}.private.${randomUUID()}`;
+    const intake = new RabbitMqIntake(channel, connection, this.queue, this.source.prefetch, this, this);
+    await this.parts.topology.declareSource(connection, this.source, this.queue);
+    this.intake = intake;
+    this.isTrial = true;
+    await intake.tune(this.wanted);
+  }
+
+  /** What the broker is asked for at present. */
+  private get wanted(): number {
+    if (this.isPaused || this.closing) return 0;
+    return this.isTrial ? 1 : this.prefetch;
+  }
+
+  /** Asks for what is wanted now; what cannot be had brings another channel. Never rejects. */
+  private async attune(): Promise<void> {
+    const { intake } = this;
+    try {
+      await intake?.tune(this.wanted);
+    } catch (error) {
+      this.warnOnce(`cannot consume, trying again: ${describeError(error)}`);
+      if (intake) this.abandon(intake);
+    }
+  }
+
+  /** Its deliveries come again on the next channel. */
+  private abandon(intake: RabbitMqIntake): void {
+    intake.abandon();
+    if (intake === this.intake) this.channel.renew();
   }
 
   private onReady(): void {
     this.setUps++;
     if (this.setUps > 1) {
-      this.logger.log(`${this.name}: consuming again.`);
+      this.parts.logger.log(`${this.name}: consuming again.`);
       if (this.group === undefined) this.events.gap?.();
     }
     this.isWarned = false;
     this.begun?.resolve();
-  }
-
-  private onLost(error: Error | undefined): void {
-    this.lose();
-    if (error) this.warnOnce(`its channel was closed by the broker: ${error.message}`);
-  }
-
-  private lose(): void {
-    this.tag = undefined;
-    this.live = undefined;
-    this.outstanding.lose(new ConnectionError('The channel of this delivery is gone; it comes again.'));
+    clearTimeout(this.calmTimer);
+    if (this.isQuarantined && !this.closing) this.calmTimer = setTimeout(() => void this.endQuarantine(), CALM_MS);
   }
 
   private onSetUpFailed(error: Error): void {
-    this.lose();
-    if (error instanceof TopologyConflictError || error instanceof ConfigurationError) this.begun?.reject(error);
-    this.warnOnce(`cannot consume, trying again: ${error.message}`);
+    const isFinal = error instanceof EventBusError && !error.retryable;
+    if (isFinal) this.begun?.reject(error);
+    // whoever started it tells that it cannot start
+    if (!isFinal || this.setUps > 0) this.warnOnce(`cannot consume, trying again: ${error.message}`);
+  }
+
+  /**
+   * A message that the driver cannot read takes its connection with it, and all who share that. Alone and one message at a
+   * time it harms nobody and costs no other message an attempt, until the broker dead-letters it by its own count.
+   */
+  private quarantine(): void {
+    this.prefetch = 1;
+    if (this.ownLink || this.closing) return;
+    this.parts.logger.error(
+      `${this.name}: a message has headers that cannot be read, and broke the connection. This queue is read on a connection of its own, one message at a time, until the broker has dead-lettered it.`,
+    );
+    const lost = this.channel;
+    this.unlisten();
+    this.ownLink = this.parts.openOwnLink();
+    this.channel = this.supervise(this.ownLink);
+    this.unlisten = this.watch(this.ownLink);
+    this.ownLink.open();
+    this.channel.open();
+    void lost.close(); // never rejects; its connection is gone
+  }
+
+  /** Never rejects. */
+  private async endQuarantine(): Promise<void> {
+    this.prefetch = this.source.prefetch;
+    await this.attune();
+    this.parts.logger.log(`${this.name}: reading at full speed again.`);
   }
 
   private warnOnce(text: string): void {
     if (this.isWarned || this.closing) return;
     this.isWarned = true;
-    this.logger.warn(`${this.name}: ${text}`);
+    this.parts.logger.warn(`${this.name}: ${text}`);
   }
 
   private async shutDown(deadlineMs: number): Promise<void> {
     const end = Date.now() + deadlineMs;
+    clearTimeout(this.calmTimer);
     this.begun?.reject(new BusClosedError('subscribe'));
     this.first.catch(() => undefined); // whoever waits for it is told; nobody has to wait
     const left = (): number => Math.max(50, end - Date.now());
-    await this.cancel(left());
-    await this.outstanding.drain(Math.max(0, end - Date.now()));
+    const { intake } = this;
+    if (intake) {
+      const cancelled = withDeadline(intake.tune(0), left(), () => new ConnectionError('The broker is silent.'));
+      await cancelled.catch(() => intake.abandon());
+    }
+    await intake?.drain(Math.max(0, end - Date.now()));
     this.stop.abort();
     const channel = this.channel.current;
     if (this.group === undefined && channel) {
@@ -210,6 +282,7 @@ export class RabbitMqConsumer implements Consumer, DeliveryOwner {
     }
     await this.channel.close(Math.min(1_000, left()));
     this.unlisten();
-    this.onClosed(this);
+    await this.ownLink?.close(Math.min(1_000, left()));
+    this.parts.onClosed(this);
   }
 }

@@ -2,10 +2,11 @@ import type { ChannelModel } from 'amqplib';
 import { pause } from '../../core/deadline.js';
 import { ConnectionError, PublishRejectedError } from '../../core/errors.js';
 import type { Message } from '../../core/message.js';
+import type { DeclareMode } from '../../core/transport.js';
 import type { CopyState } from './rabbitmq.codec.js';
 import type { RabbitMqLink } from './rabbitmq.link.js';
 import type { RabbitMqPublisher } from './rabbitmq.publisher.js';
-import { deadLetterQueue, declareDeadLetterQueue, declareRetryQueue, retryQueue } from './rabbitmq.topology.js';
+import { deadLetterQueue, type RabbitMqTopology, retryQueue } from './rabbitmq.topology.js';
 
 const TRIES = 5;
 const REFUSED_PAUSE_MS = 50;
@@ -19,15 +20,18 @@ export class RabbitMqCopies {
   constructor(
     private readonly link: RabbitMqLink,
     private readonly publisher: RabbitMqPublisher,
+    private readonly topology: RabbitMqTopology,
   ) {}
 
-  async retry(group: string, delayMs: number, message: Message, state: CopyState): Promise<void> {
-    const declare = (connection: ChannelModel): Promise<void> => declareRetryQueue(connection, group, delayMs);
+  async retry(group: string, delayMs: number, message: Message, state: CopyState, mode?: DeclareMode): Promise<void> {
+    const declare = (connection: ChannelModel): Promise<void> =>
+      this.topology.declareRetryQueue(connection, group, delayMs, mode);
     await this.put(retryQueue(group, delayMs), message, state, declare);
   }
 
-  async bury(group: string, message: Message, state: CopyState): Promise<void> {
-    const declare = (connection: ChannelModel): Promise<void> => declareDeadLetterQueue(connection, group);
+  async bury(group: string, message: Message, state: CopyState, mode?: DeclareMode): Promise<void> {
+    const declare = (connection: ChannelModel): Promise<void> =>
+      this.topology.declareDeadLetterQueue(connection, group, mode);
     await this.put(deadLetterQueue(group), message, state, declare);
   }
 
@@ -46,7 +50,7 @@ export class RabbitMqCopies {
         await this.declareOnce(queue, declare);
         if (await this.publisher.copy(queue, message, state)) return;
         this.declared.delete(queue);
-        if (tries === TRIES) throw new ConnectionError(`"${queue}" is deleted as fast as it is declared.`);
+        if (tries === TRIES) throw new ConnectionError(`Queue "${queue}" does not exist.`);
       } catch (error) {
         if (tries === TRIES || !(error instanceof PublishRejectedError) || error.code !== 'NACKED') throw error;
         await pause(REFUSED_PAUSE_MS * tries);

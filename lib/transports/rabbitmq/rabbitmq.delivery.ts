@@ -1,13 +1,15 @@
 import type { Channel, ConsumeMessage } from 'amqplib';
 import { pause } from '../../core/deadline.js';
 import { type Delivery, LazySignal, type Settlement } from '../../core/delivery.js';
-import { EventBusError } from '../../core/errors.js';
+import { MessageTooLargeError, PublishRejectedError } from '../../core/errors.js';
 import type { Message } from '../../core/message.js';
-import { attemptOf, deferralsOf, firstFailedAtOf, toMessage } from './rabbitmq.codec.js';
+import type { DeclareMode } from '../../core/transport.js';
+import { attemptOf, deferralsOf, firstFailedAtOf, returnsOf, toMessage } from './rabbitmq.codec.js';
 import type { RabbitMqCopies } from './rabbitmq.copies.js';
 
-/** Between two tries to store a copy. */
-const COPY_FAILED_PAUSE_MS = 1_000;
+/** Between two tries to store a copy: so long at first, and doubled up to the second. */
+const COPY_PAUSE_MS = 1_000;
+const COPY_PAUSE_CAP_MS = 8_000;
 
 type CopyOutcome = Extract<Settlement, { kind: 'retry' | 'dead' }>;
 
@@ -16,13 +18,17 @@ export interface DeliveryOwner {
   readonly group: string | undefined;
   readonly deadLetterGroup: string;
   readonly copies: RabbitMqCopies;
+  readonly declareMode: DeclareMode | undefined;
   /** Aborted when the consumer has closed. */
   readonly closed: AbortSignal;
-  isCurrent(channel: Channel): boolean;
-  /** A frame is about to be written. */
-  beforeWrite(): void;
-  settled(delivery: RabbitMqDelivery): void;
   copyFailed(error: unknown): void;
+}
+
+/** The channel that a delivery came on. */
+export interface SettlementPath {
+  readonly isOpen: boolean;
+  /** @returns false when the channel is gone; then nothing was sent, and the broker delivers again */
+  settle(delivery: RabbitMqDelivery, write: (channel: Channel) => void): boolean;
 }
 
 /** One arrival on one channel; it can be settled there and nowhere else. */
@@ -33,7 +39,7 @@ export class RabbitMqDelivery extends LazySignal implements Delivery {
 
   constructor(
     private readonly owner: DeliveryOwner,
-    private readonly channel: Channel,
+    private readonly path: SettlementPath,
     private readonly raw: ConsumeMessage,
   ) {
     super();
@@ -49,14 +55,19 @@ export class RabbitMqDelivery extends LazySignal implements Delivery {
     return deferralsOf(this.raw);
   }
 
+  /** How often it has come back to its queue unsettled. */
+  get returns(): number {
+    return returnsOf(this.raw);
+  }
+
   settle(outcome: Settlement): boolean | Promise<boolean> {
     if (this.isSettled) return false;
     this.isSettled = true;
     switch (outcome.kind) {
       case 'ack':
-        return this.finish(() => this.channel.ack(this.raw));
+        return this.ack();
       case 'release':
-        return this.finish(() => this.channel.nack(this.raw, false, true));
+        return this.path.settle(this, (channel) => channel.nack(this.raw, false, true));
       case 'retry':
       case 'dead':
         return this.copyThenAck(outcome);
@@ -69,45 +80,43 @@ export class RabbitMqDelivery extends LazySignal implements Delivery {
    * attempt, and use up what the broker allows.
    */
   private async copyThenAck(outcome: CopyOutcome): Promise<boolean> {
-    while (this.owner.isCurrent(this.channel)) {
+    for (let pauseMs = COPY_PAUSE_MS; this.path.isOpen; pauseMs = Math.min(COPY_PAUSE_CAP_MS, 2 * pauseMs)) {
       try {
         await this.copy(outcome);
-        return this.finish(() => this.channel.ack(this.raw));
+        return this.ack();
       } catch (error) {
         this.owner.copyFailed(error);
-        await pause(COPY_FAILED_PAUSE_MS, this.owner.closed);
-        const isHopeless = error instanceof EventBusError && !error.retryable;
-        if (isHopeless || this.owner.closed.aborted) break;
+        await pause(pauseMs, this.owner.closed);
+        if (isHopeless(error) || this.owner.closed.aborted) break;
       }
     }
-    this.finish(() => this.channel.reject(this.raw, true));
+    this.path.settle(this, (channel) => channel.reject(this.raw, true));
     return false;
   }
 
   private async copy(outcome: CopyOutcome): Promise<void> {
-    const { group, deadLetterGroup, copies } = this.owner;
+    const { group, deadLetterGroup, copies, declareMode } = this.owner;
     const now = Date.now();
     const { failure } = outcome;
     const firstFailedAt = firstFailedAtOf(this.raw) ?? (failure ? now : undefined);
     if (outcome.kind === 'retry' && group !== undefined) {
       const { attempt, dueAt, delayMs, deferrals = this.deferrals } = outcome;
-      await copies.retry(group, delayMs, this.message, { attempt, deferrals, dueAt, firstFailedAt });
+      await copies.retry(group, delayMs, this.message, { attempt, deferrals, dueAt, firstFailedAt }, declareMode);
       return;
     }
     const reason = outcome.kind === 'dead' ? outcome.reason : 'not-retryable';
     const state = { attempt: this.attempt, reason, failure, firstFailedAt: firstFailedAt ?? now, lastFailedAt: now };
-    await copies.bury(group ?? deadLetterGroup, this.message, state);
+    await copies.bury(group ?? deadLetterGroup, this.message, state, declareMode);
   }
 
-  private finish(send: () => void): boolean {
-    if (!this.owner.isCurrent(this.channel)) return false;
-    this.owner.beforeWrite();
-    try {
-      send();
-    } catch {
-      return false; // the channel has just begun to close; the broker delivers again
-    }
-    this.owner.settled(this);
-    return true;
+  private ack(): boolean {
+    return this.path.settle(this, (channel) => channel.ack(this.raw));
   }
+}
+
+/** The copy itself cannot be written; a queue that is full, missing or forbidden may be mended. */
+function isHopeless(error: unknown): boolean {
+  return (
+    error instanceof MessageTooLargeError || (error instanceof PublishRejectedError && error.code === 'NOT_ENCODABLE')
+  );
 }

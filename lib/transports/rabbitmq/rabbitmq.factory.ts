@@ -12,13 +12,14 @@ export const rabbitMqFactory = {
     return new RabbitMqConnection(resolveRabbitMqOptions(options), service ?? 'nestjs-event-bus', logger);
   },
 
-  createTransport({ publish, logger }: TransportSettings, connection: Connection): Transport {
+  createTransport({ options, publish, logger }: TransportSettings, connection: Connection): Transport {
     if (!(connection instanceof RabbitMqConnection)) {
       throw new ConfigurationError(
         'EVENT_BUS_CONNECTION was replaced by something that is not a RabbitMQ connection; replace EVENT_BUS_TRANSPORT too.',
       );
     }
     const { timeoutMs, window, buffer } = publish;
-    return new RabbitMqTransport(connection, { timeoutMs, window, ...buffer }, logger);
+    const { declare } = resolveRabbitMqOptions(options);
+    return new RabbitMqTransport(connection, { timeoutMs, window, declare, ...buffer }, logger);
   },
 } satisfies TransportFactory;

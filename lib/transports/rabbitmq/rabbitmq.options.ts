@@ -1,17 +1,24 @@
+import { createSecureContext, type SecureContextOptions } from 'node:tls';
 import { ConfigurationError } from '../../core/errors.js';
-import { ANY, bool, type Check, integer, listOf, shape, text } from '../../core/options.js';
+import { ANY, bool, type Check, integer, listOf, oneOf, shape, text } from '../../core/options.js';
+import type { DeclareMode } from '../../core/transport.js';
 
-/** Options of the RabbitMQ transport. */
-export interface RabbitMqTransportOptions {
+/** Options of the RabbitMQ transport. A type, not an interface, so that it is also a `TransportOptions`. */
+export type RabbitMqTransportOptions = {
   readonly type: 'rabbitmq';
   /** `amqp://user:password@host:5672/vhost`, or `amqps://` for TLS. */
   readonly url?: string;
-  /** Several brokers of one cluster, tried in turn. */
+  /** Several nodes of one cluster: the first that answers is used, and the next when it goes. */
   readonly urls?: readonly string[];
   /** A silent connection is given up after two of these, in milliseconds. Default 10 000. */
   readonly heartbeatMs?: number;
   /** Bound for one connection attempt, in milliseconds. Default 3 000. */
   readonly connectTimeoutMs?: number;
+  /**
+   * What is done about exchanges and queues: `assert` (default) creates what is missing, `check` only looks, `skip` trusts.
+   * With the last two, bindings too are made by hand. A handler's own `rabbitmq.assert` wins.
+   */
+  readonly assert?: DeclareMode;
   /** For `amqps`: passed to Node's TLS. Peers are verified unless `rejectUnauthorized` is false. */
   readonly tls?: {
     readonly ca?: string | Buffer | readonly (string | Buffer)[];
@@ -21,15 +28,28 @@ export interface RabbitMqTransportOptions {
     readonly servername?: string;
     readonly rejectUnauthorized?: boolean;
   };
+};
+
+/** One URL, taken apart. */
+interface RabbitMqServer {
+  /** Without credentials. */
+  readonly url: string;
+  readonly user: string;
+  readonly password: string;
 }
 
 export interface ResolvedRabbitMqOptions {
-  readonly urls: readonly string[];
+  /** With credentials. A function, so that whatever prints these options does not print them. */
+  readonly servers: () => readonly RabbitMqServer[];
   /** `host:port/vhost` of each, without credentials. */
   readonly endpoint: string;
   readonly heartbeatMs: number;
   readonly connectTimeoutMs: number;
-  readonly tls: Readonly<Record<string, unknown>>;
+  /** With private keys; a function for the same reason. */
+  readonly tls: () => Readonly<Record<string, unknown>>;
+  /** Whether whoever answers is taken for the broker. */
+  readonly isUnverified: boolean;
+  readonly declare: DeclareMode;
 }
 
 const amqpUrl: Check = (value, path, problems) => {
@@ -49,6 +69,7 @@ const OPTIONS_SHAPE = shape({
   urls: listOf(amqpUrl, 1),
   heartbeatMs: integer(1_000, 600_000),
   connectTimeoutMs: integer(100, 600_000),
+  assert: oneOf(['assert', 'check', 'skip']),
   tls: shape({ ca: ANY, cert: ANY, key: ANY, passphrase: ANY, servername: text(), rejectUnauthorized: bool }),
 });
 
@@ -57,7 +78,22 @@ export function rabbitMqProblems(raw: Readonly<Record<string, unknown>>): readon
   OPTIONS_SHAPE(raw, 'transport', problems);
   if ((raw.url === undefined) === (raw.urls === undefined))
     problems.push('transport needs exactly one of url and urls.');
+  const all = [raw.url, raw.urls].flat().filter((url) => typeof url === 'string');
+  if (raw.tls !== undefined && all.some((url) => /^amqp:/i.test(url)))
+    problems.push('transport.tls has no effect on amqp://; use amqps://.');
+  if (problems.length === 0 && raw.tls !== undefined) problems.push(...tlsProblems(raw.tls as SecureContextOptions));
   return problems;
+}
+
+/** Certificates and keys that Node cannot use would look like a broker that cannot be reached. */
+function tlsProblems({ ca, cert, key, passphrase }: SecureContextOptions): readonly string[] {
+  try {
+    createSecureContext({ ca, cert, key, passphrase });
+    return [];
+  } catch (error) {
+    const { code = 'no reason given' } = error as { readonly code?: string };
+    return [`transport.tls has a ca, cert, key or passphrase that cannot be used (${code}).`];
+  }
 }
 
 /** @throws ConfigurationError with all problems */
@@ -70,9 +106,29 @@ export function resolveRabbitMqOptions(raw: Readonly<Record<string, unknown>>): 
     heartbeatMs = 10_000,
     connectTimeoutMs = 3_000,
     tls = {},
+    assert = 'assert',
   } = raw as unknown as RabbitMqTransportOptions;
   const all = url === undefined ? urls : [url];
-  return { urls: all, endpoint: all.map(endpointOf).join(', '), heartbeatMs, connectTimeoutMs, tls };
+  const servers = all.map(serverOf);
+  return {
+    servers: () => servers,
+    endpoint: all.map(endpointOf).join(', '),
+    heartbeatMs,
+    connectTimeoutMs,
+    tls: () => tls,
+    declare: assert,
+    isUnverified: tls.rejectUnauthorized === false,
+  };
+}
+
+/** The driver would take what stands behind each percent sign for a letter of Latin-1. */
+function serverOf(value: string): RabbitMqServer {
+  const url = new URL(value);
+  const { username, password } = url;
+  url.username = '';
+  url.password = '';
+  if (username === '' && password === '') return { url: url.href, user: 'guest', password: 'guest' };
+  return { url: url.href, user: decodeURIComponent(username), password: decodeURIComponent(password) };
 }
 
 function endpointOf(value: string): string {
@@ -86,5 +142,15 @@ function endpointOf(value: string): string {
 function parse(value: string): URL | undefined {
   if (!/^[a-z]+:\/\//i.test(value) || !URL.canParse(value)) return undefined;
   const url = new URL(value);
-  return url.hostname === '' || url.pathname.includes('@') || url.hash !== '' ? undefined : url;
+  if (url.hostname === '' || url.pathname.includes('@') || url.hash !== '') return undefined;
+  return [url.username, url.password, url.pathname].every(isDecodable) ? url : undefined;
+}
+
+function isDecodable(text: string): boolean {
+  try {
+    decodeURIComponent(text);
+    return true;
+  } catch {
+    return false;
+  }
 }

@@ -1,10 +1,21 @@
 import type { Channel, ChannelModel } from 'amqplib';
-import { ConfigurationError, TopologyConflictError } from '../../core/errors.js';
+import {
+  ConfigurationError,
+  ConnectionError,
+  EventBusError,
+  type TopologyConflict,
+  TopologyConflictError,
+} from '../../core/errors.js';
 import type { Exchange } from '../../core/exchange.js';
-import type { Source, Topology } from '../../core/transport.js';
-import { type ChannelError, rpc, withChannel } from './rabbitmq.channel.js';
+import type { DeclareMode, Source, Topology } from '../../core/transport.js';
+import { accessRefused, type ChannelError, rpc, withChannel } from './rabbitmq.channel.js';
 
 export const EXCHANGE_TYPES: readonly string[] = ['topic', 'direct', 'fanout', 'headers'];
+
+/** How RabbitMQ says that a queue or exchange exists and is different. */
+const INEQUIVALENT = /inequivalent arg '([^']*)' for .* in vhost '.*': received (.*) but current is ([^"]*)/;
+
+const MISSING = /no (queue|exchange) '(.*)' in vhost/;
 
 /** Sources that are declared at one time. */
 const PARALLEL = 8;
@@ -49,55 +60,83 @@ export function retryQueue(group: string, delayMs: number): string {
   return `${group}.retry.${delayMs}`;
 }
 
-/** Everything of a topology; each source on a channel of its own. @throws the first error when all have been tried */
-export async function declareTopology(connection: ChannelModel, { exchanges, sources }: Topology): Promise<void> {
-  await withChannel(connection, async (channel) => {
-    for (const exchange of exchanges) await declareExchange(channel, exchange);
-  });
-  const waiting = [...sources];
-  const errors: unknown[] = [];
-  const work = async (): Promise<void> => {
-    for (let source = waiting.shift(); source; source = waiting.shift()) {
-      try {
-        await declareSource(connection, source, source.group ?? source.owner);
-      } catch (error) {
-        errors.push(error);
+/** Declares, checks or trusts; the one place that knows which. Every call has a channel of its own. */
+export class RabbitMqTopology {
+  /** Groups whose queues have stood: when one cannot be declared again just now, publishing need not wait for it. */
+  private readonly stood = new Set<string>();
+
+  constructor(private readonly mode: DeclareMode) {}
+
+  /**
+   * Everything of a topology. A source in conflict does not keep the others back.
+   *
+   * @returns what is wrong with sources and will not mend itself
+   * @throws for an exchange, and for a source that does not stand yet but may soon
+   */
+  async declareAll(connection: ChannelModel, { exchanges, sources }: Topology): Promise<readonly EventBusError[]> {
+    await withChannel(connection, async (channel) => {
+      for (const exchange of exchanges) await declareExchange(channel, exchange, this.mode);
+    });
+    const waiting = [...sources];
+    const final: EventBusError[] = [];
+    const transient: unknown[] = [];
+    const work = async (): Promise<void> => {
+      for (let source = waiting.shift(); source; source = waiting.shift()) {
+        try {
+          await this.declareSource(connection, source, source.group ?? source.owner);
+        } catch (error) {
+          if (isFinal(error)) final.push(error);
+          else if (source.group === undefined || !this.stood.has(source.group)) transient.push(error);
+        }
       }
-    }
-  };
-  await Promise.all(Array.from({ length: Math.min(PARALLEL, sources.length) }, work));
-  if (errors.length > 0) throw errors[0];
+    };
+    await Promise.all(Array.from({ length: Math.min(PARALLEL, sources.length) }, work));
+    if (transient.length > 0) throw transient[0];
+    return final;
+  }
+
+  /** The queue of a source with its bindings; for a group also the queue of its dead letters. */
+  async declareSource(connection: ChannelModel, source: Source, queue: string): Promise<void> {
+    assertSupported(source);
+    const mode = source.declare ?? this.mode;
+    await withChannel(connection, async (channel) => {
+      for (const exchange of new Set(source.bindings.map((binding) => binding.exchange)))
+        await declareExchange(channel, exchange, mode);
+      if (source.group === undefined) {
+        // nobody else can make it
+        const work = channel.assertQueue(queue, { exclusive: true, durable: false, autoDelete: false });
+        await declare('queue', queue, work);
+      } else {
+        await declareQueue(channel, deadLetterQueue(source.group), DEAD_LETTER_ARGUMENTS, mode);
+        await declareQueue(channel, queue, groupArguments(source.group), mode);
+        if (mode !== 'assert') return;
+      }
+      for (const { exchange, pattern, headers, match } of source.bindings) {
+        const isHeaders = exchange.handler.type === 'headers';
+        const key = pattern ?? (exchange.handler.type === 'topic' ? '#' : '');
+        const args = isHeaders ? { ...headers, 'x-match': match ?? 'all' } : {};
+        await declare('queue', queue, channel.bindQueue(queue, exchange.name, key, args));
+      }
+    });
+    if (source.group !== undefined) this.stood.add(source.group);
+  }
+
+  declareRetryQueue(connection: ChannelModel, group: string, delayMs: number, mode = this.mode): Promise<void> {
+    return withChannel(connection, (channel) =>
+      declareQueue(channel, retryQueue(group, delayMs), retryArguments(group, delayMs), mode),
+    );
+  }
+
+  declareDeadLetterQueue(connection: ChannelModel, group: string, mode = this.mode): Promise<void> {
+    return withChannel(connection, (channel) =>
+      declareQueue(channel, deadLetterQueue(group), DEAD_LETTER_ARGUMENTS, mode),
+    );
+  }
 }
 
-/** The queue of a source with its bindings; for a group also the queue of its dead letters. */
-export async function declareSource(connection: ChannelModel, source: Source, queue: string): Promise<void> {
-  assertSupported(source);
-  await withChannel(connection, async (channel) => {
-    for (const exchange of new Set(source.bindings.map((binding) => binding.exchange)))
-      await declareExchange(channel, exchange);
-    if (source.group === undefined) {
-      await declare(queue, channel.assertQueue(queue, { exclusive: true, durable: false, autoDelete: false }));
-    } else {
-      await declareQueue(channel, deadLetterQueue(source.group), DEAD_LETTER_ARGUMENTS);
-      await declareQueue(channel, queue, groupArguments(source.group));
-    }
-    for (const { exchange, pattern, headers, match } of source.bindings) {
-      const isHeaders = exchange.handler.type === 'headers';
-      const key = pattern ?? (exchange.handler.type === 'topic' ? '#' : '');
-      const args = isHeaders ? { ...headers, 'x-match': match ?? 'all' } : {};
-      await declare(queue, channel.bindQueue(queue, exchange.name, key, args));
-    }
-  });
-}
-
-export async function declareRetryQueue(connection: ChannelModel, group: string, delayMs: number): Promise<void> {
-  await withChannel(connection, (channel) =>
-    declareQueue(channel, retryQueue(group, delayMs), retryArguments(group, delayMs)),
-  );
-}
-
-export async function declareDeadLetterQueue(connection: ChannelModel, group: string): Promise<void> {
-  await withChannel(connection, (channel) => declareQueue(channel, deadLetterQueue(group), DEAD_LETTER_ARGUMENTS));
+/** Whether doing the same again cannot help. */
+function isFinal(error: unknown): error is EventBusError {
+  return error instanceof EventBusError && !error.retryable;
 }
 
 /** @throws ConfigurationError for what this transport cannot do */
@@ -120,23 +159,60 @@ function assertExchangeType({ name, handler }: Exchange): void {
   );
 }
 
-async function declareExchange(channel: Channel, exchange: Exchange): Promise<void> {
+async function declareExchange(channel: Channel, exchange: Exchange, mode: DeclareMode): Promise<void> {
   assertExchangeType(exchange);
-  await declare(exchange.name, channel.assertExchange(exchange.name, exchange.handler.type, { durable: true }));
+  const { name, handler } = exchange;
+  if (mode === 'assert') await declare('exchange', name, channel.assertExchange(name, handler.type, { durable: true }));
+  if (mode === 'check') await declare('exchange', name, channel.checkExchange(name));
 }
 
-async function declareQueue(channel: Channel, queue: string, args: Readonly<Record<string, unknown>>): Promise<void> {
-  await declare(queue, channel.assertQueue(queue, { durable: true, arguments: args }));
+async function declareQueue(
+  channel: Channel,
+  queue: string,
+  args: Readonly<Record<string, unknown>>,
+  mode: DeclareMode,
+): Promise<void> {
+  if (mode === 'assert') await declare('queue', queue, channel.assertQueue(queue, { durable: true, arguments: args }));
+  if (mode === 'check') await declare('queue', queue, channel.checkQueue(queue));
 }
 
-async function declare(entity: string, work: Promise<unknown>): Promise<void> {
+async function declare(kind: TopologyConflict['kind'], entity: string, work: Promise<unknown>): Promise<void> {
   try {
     await rpc(work, `declare "${entity}"`);
   } catch (cause) {
-    const { code, message } = cause as ChannelError;
-    if (code !== 406) throw cause;
-    throw new TopologyConflictError(entity, /inequivalent arg [^"]*/.exec(message)?.[0] ?? 'arguments differ', {
-      cause,
-    });
+    throw toTopologyError(kind, entity, cause);
   }
+}
+
+function toTopologyError(kind: TopologyConflict['kind'], entity: string, cause: unknown): unknown {
+  const { code = 0, message } = cause as ChannelError;
+  switch (code) {
+    case 403:
+      return accessRefused(`declare ${kind} "${entity}" or bind it`, cause as ChannelError);
+    case 404: {
+      // also said of a queue whose node is down, which waiting mends
+      const [, missing, name] = MISSING.exec(message) ?? [];
+      if (name === undefined) return cause;
+      return new TopologyConflictError([{ kind: missing === 'queue' ? 'queue' : 'exchange', entity: name }], { cause });
+    }
+    case 405:
+      return new ConnectionError(
+        `Queue "${entity}" belongs to another connection alone. Use another name.`,
+        { cause, retryable: false },
+        'RESOURCE_LOCKED',
+      );
+    case 406: {
+      const [, argument = 'arguments', want = 'other', have = 'other'] = INEQUIVALENT.exec(message) ?? [];
+      return new TopologyConflictError([{ kind, entity, argument, have: quotedIn(have), want: quotedIn(want) }], {
+        cause,
+      });
+    }
+    default:
+      return cause;
+  }
+}
+
+/** `the value 'quorum' of type 'longstr'`, `'topic'` or `none`. */
+function quotedIn(text: string): string {
+  return /'(.*?)'/.exec(text)?.[1] ?? text;
 }

@@ -1,5 +1,6 @@
-import type { ConfirmChannel, ConsumeMessage } from 'amqplib';
-import { BusClosedError, ConfigurationError, ConnectionError, TopologyConflictError } from '../../core/errors.js';
+import type { ChannelModel, ConfirmChannel, ConsumeMessage } from 'amqplib';
+import { Described } from '../../core/described.js';
+import { BusClosedError, ConnectionError, EventBusError, TopologyConflictError } from '../../core/errors.js';
 import { DEFAULTS } from '../../core/limits.js';
 import type { BusLogger } from '../../core/logger.js';
 import type { Message } from '../../core/message.js';
@@ -8,6 +9,7 @@ import type {
   ConsumeEvents,
   Consumer,
   DeadLetters,
+  DeclareMode,
   ReplyPath,
   Routed,
   Source,
@@ -20,20 +22,21 @@ import type {
 import { rpc } from './rabbitmq.channel.js';
 import { toMessage } from './rabbitmq.codec.js';
 import type { RabbitMqConnection } from './rabbitmq.connection.js';
-import { RabbitMqConsumer } from './rabbitmq.consumer.js';
+import { type ConsumerParts, RabbitMqConsumer } from './rabbitmq.consumer.js';
 import { RabbitMqCopies } from './rabbitmq.copies.js';
 import { RabbitMqDeadLetters } from './rabbitmq.dead-letters.js';
 import { RabbitMqPublisher } from './rabbitmq.publisher.js';
-import { declareSource, declareTopology, EXCHANGE_TYPES } from './rabbitmq.topology.js';
+import { EXCHANGE_TYPES, RabbitMqTopology } from './rabbitmq.topology.js';
 
 const DIRECT_REPLY_TO = 'amq.rabbitmq.reply-to';
 
 export interface RabbitMqSettings extends BacklogOptions {
   readonly window: number;
+  readonly declare: DeclareMode;
 }
 
 /** RabbitMQ 3.10 and later: quorum queues, confirms, retry and dead-letter queues of each group's own. */
-export class RabbitMqTransport implements Transport {
+export class RabbitMqTransport extends Described implements Transport {
   readonly name = 'rabbitmq';
   readonly capabilities: TransportCapabilities = Object.freeze({
     durable: true,
@@ -46,26 +49,46 @@ export class RabbitMqTransport implements Transport {
   readonly deadLetters: DeadLetters;
   private readonly publisher: RabbitMqPublisher;
   private readonly copies: RabbitMqCopies;
+  private readonly declarations: RabbitMqTopology;
   private readonly consumers = new Set<RabbitMqConsumer>();
+  private readonly consumerParts: ConsumerParts;
   private readonly replyPaths = new Set<RabbitMqPublisher>();
   private topology: Topology = { exchanges: [], sources: [] };
   private connecting: Promise<void> | undefined;
   private begun: { readonly resolve: () => void; readonly reject: (error: Error) => void } | undefined;
   private closing: Promise<void> | undefined;
+  private readonly warned = new Set<string>();
 
   constructor(
     readonly connection: RabbitMqConnection,
     private readonly settings: RabbitMqSettings,
     private readonly logger: BusLogger,
   ) {
+    super();
+    this.declarations = new RabbitMqTopology(settings.declare);
     this.publisher = new RabbitMqPublisher(connection.publish, {
       ...settings,
-      prepare: (_, link) => declareTopology(link, this.topology),
-      onPrepared: () => this.begun?.resolve(),
+      prepare: (_, link) => this.declareAll(link),
+      onPrepared: () => {
+        this.warned.clear();
+        this.begun?.resolve();
+      },
       onPrepareFailed: (error) => this.onPrepareFailed(error),
     });
-    this.copies = new RabbitMqCopies(connection.publish, this.publisher);
-    this.deadLetters = new RabbitMqDeadLetters(connection.consume, this.copies);
+    this.copies = new RabbitMqCopies(connection.publish, this.publisher, this.declarations);
+    this.deadLetters = new RabbitMqDeadLetters(connection, this.copies);
+    this.consumerParts = {
+      link: connection.consume,
+      openOwnLink: () => connection.another('quarantine'),
+      copies: this.copies,
+      topology: this.declarations,
+      logger,
+      onClosed: (closed) => this.consumers.delete(closed),
+    };
+  }
+
+  get obstacle(): Error | undefined {
+    return this.publisher.hopeless;
   }
 
   connect(topology: Topology): Promise<void> {
@@ -79,7 +102,7 @@ export class RabbitMqTransport implements Transport {
     if (source.group === undefined) return;
     const link = this.connection.publish.connection;
     if (!link) throw new ConnectionError(`"${source.group}" cannot be declared: not connected to the broker.`);
-    await declareSource(link, source, source.group);
+    await this.declarations.declareSource(link, source, source.group);
     this.remember(source);
   }
 
@@ -90,9 +113,7 @@ export class RabbitMqTransport implements Transport {
 
   async consume(source: Source, events: ConsumeEvents): Promise<Consumer> {
     this.assertOpen('subscribe');
-    const consumer = new RabbitMqConsumer(this.connection.consume, this.copies, source, events, this.logger, (closed) =>
-      this.consumers.delete(closed),
-    );
+    const consumer = new RabbitMqConsumer(this.consumerParts, source, events);
     this.consumers.add(consumer);
     try {
       await consumer.start();
@@ -141,8 +162,16 @@ export class RabbitMqTransport implements Transport {
       endpoint,
       state,
       publish: { state: publish.state, pending: this.publisher.pending, waiting: this.publisher.waiting },
-      consume: { state: consume.state, consumers: this.consumers.size },
+      consume: {
+        state: consume.state,
+        consumers: this.consumers.size,
+        quarantined: [...this.consumers].filter((consumer) => consumer.isQuarantined).length,
+      },
     };
+  }
+
+  override toJSON(): unknown {
+    return this.describe();
   }
 
   close({ deadlineMs = DEFAULTS.shutdownDeadlineMs }: { readonly deadlineMs?: number } = {}): Promise<void> {
@@ -171,9 +200,27 @@ export class RabbitMqTransport implements Transport {
       });
   }
 
+  /** A queue in conflict concerns its own group; only exchanges concern every publish. */
+  private async declareAll(connection: ChannelModel): Promise<void> {
+    const errors = await this.declarations.declareAll(connection, this.topology);
+    const [first] = errors;
+    if (!first) return;
+    const conflicts = errors.flatMap((error) => (error instanceof TopologyConflictError ? error.conflicts : []));
+    this.begun?.reject(conflicts.length > 1 ? new TopologyConflictError(conflicts, { cause: first }) : first);
+    for (const error of errors) this.warnOfTopology(error);
+  }
+
   private onPrepareFailed(error: Error): void {
-    if (error instanceof TopologyConflictError || error instanceof ConfigurationError) this.begun?.reject(error);
-    if (!this.closing) this.logger.warn(`RabbitMQ: the topology cannot be declared, trying again: ${error.message}`);
+    const isFinal = error instanceof EventBusError && !error.retryable;
+    if (isFinal) this.begun?.reject(error);
+    this.warnOfTopology(error);
+  }
+
+  /** Each fault once, however often it is met. */
+  private warnOfTopology({ message }: Error): void {
+    if (this.closing || this.warned.has(message)) return;
+    this.warned.add(message);
+    this.logger.warn(`RabbitMQ: the topology cannot be declared as it should: ${message}`);
   }
 
   /** Declared again before publishing goes on after a reconnect, so that no event finds its queue missing. */

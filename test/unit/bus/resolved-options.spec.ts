@@ -156,9 +156,21 @@ describe('resolveOptions: what is given', () => {
     expect(resolve({ exchange }).exchange).toEqual(expected);
   });
 
+  it('names what an own exchange handler, serializer or logger lacks', () => {
+    const of = (...names: string[]) => Object.fromEntries(names.map((name) => [name, () => undefined]));
+    expect(problems({ exchange: of('matches', 'assertRule', 'overlap') })).toEqual([
+      'exchange must have the methods assertTopic, specificity.',
+    ]);
+    expect(problems({ serializer: of('encode'), logger: of('log', 'warn') })).toEqual([
+      'serializer must have the method decode.',
+      'logger must have the method error.',
+    ]);
+  });
+
   it('takes an own exchange handler', () => {
     const handler = new TopicExchange();
     const { exchange } = resolveOptions({ exchange: handler });
+    expect(exchange).toEqual({ name: 'events', type: 'topic', handler });
     expect(exchange.handler).toBe(handler);
     expect(exchange.name).toBe('events');
   });

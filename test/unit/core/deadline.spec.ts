@@ -1,18 +1,11 @@
 import { getEventListeners } from 'node:events';
 import { runInNewContext } from 'node:vm';
-import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { describe, expect, it, jest } from '@jest/globals';
 import { pause, withDeadline } from '../../../lib/core/deadline.js';
 import { EventBusError } from '../../../lib/core/errors.js';
+import { withFakeTimers } from '../support/fake-timers.js';
 
 const late = (): Error => new Error('too late');
-
-beforeEach(() => {
-  jest.useFakeTimers();
-});
-
-afterEach(() => {
-  jest.useRealTimers();
-});
 
 /** How a promise has ended by now: `pending` if it has not. */
 function watch(promise: Promise<unknown>): { outcome: unknown } {
@@ -29,6 +22,8 @@ function watch(promise: Promise<unknown>): { outcome: unknown } {
 }
 
 describe('withDeadline', () => {
+  withFakeTimers();
+
   it('resolves like the work, and leaves no timer', async () => {
     await expect(withDeadline(Promise.resolve(7), 1_000, late)).resolves.toBe(7);
     expect(jest.getTimerCount()).toBe(0);
@@ -98,6 +93,8 @@ describe('withDeadline', () => {
 });
 
 describe('pause', () => {
+  withFakeTimers();
+
   it('resolves after its time, not before', async () => {
     const seen = watch(pause(500));
     await jest.advanceTimersByTimeAsync(499);

@@ -134,7 +134,8 @@ describe('Deque', () => {
     const begin = performance.now();
     for (let i = 0; i < 200_000; i++) deque.unshift(i);
     for (let i = 0; i < 200_000; i++) deque.push(deque.shift() ?? -1);
-    expect(performance.now() - begin).toBeLessThan(1_000);
+    // an array needs 5 s and more; a busy machine must not fail
+    expect(performance.now() - begin).toBeLessThan(5_000);
     expect([deque.size, deque.shift()]).toEqual([200_000, 199_999]);
   });
 });

@@ -103,6 +103,18 @@ describe('isHeaderValue', () => {
 });
 
 describe('toHeaders', () => {
+  // as a user without TypeScript might
+  it.each<[string, unknown]>([
+    ['a text', 'region=eu'],
+    ['null', null],
+    ['an array', ['eu']],
+    ['a Map, whose entries would get lost', new Map([['region', 'eu']])],
+  ])('refuses %s', (_, raw) => {
+    const error = caught(() => toHeaders(raw as Record<string, unknown>));
+    expect(error).toBeInstanceOf(ConfigurationError);
+    expect(error.message).toMatch(/^headers must be an object/);
+  });
+
   it('keeps names, values and their types', () => {
     const headers = toHeaders({ a: 'x', b: 1, c: true, d: '', e: 0, f: false });
     expect(Object.entries(headers)).toEqual([
@@ -249,6 +261,11 @@ describe('toHeaders', () => {
 });
 
 describe('readHeaders', () => {
+  it.each([127, 128, 129, 500])('of %d headers gives at most 128', (count) => {
+    const raw = Object.fromEntries(Array.from({ length: count }, (_, i) => [`h${i}`, i]));
+    expect(Object.keys(readHeaders({ 'x-reserved': 1, ...raw }))).toEqual(Object.keys(raw).slice(0, 128));
+  });
+
   it('gives what toHeaders made', () => {
     fc.assert(
       fc.property(fc.dictionary(freeName, headerValue, { maxKeys: 10 }), (raw) => {

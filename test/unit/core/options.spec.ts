@@ -70,6 +70,7 @@ describe('bool, func, text', () => {
     ['func', func, [], 'option must be a function, not an array.'],
     ['text', text(), '', 'option must be a non-empty string.'],
     ['text', text(), 1, 'option must be a string, not a number.'],
+    ['text', text(), {}, 'option must be a string, not an object.'],
     ['text', text(), null, 'option must be a string, not null.'],
     ['text', text(/^a+$/, 'one or more a'), 'b', 'option must be one or more a.'],
     ['text', text(/^a*$/, 'some a'), '', 'option must be some a.'],

@@ -1,0 +1,151 @@
+import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib';
+import { ConnectionError } from '../../core/errors.js';
+import { Outstanding } from '../../core/outstanding.js';
+import { accessRefused, type ChannelError, closeQuietly, rpc } from './rabbitmq.channel.js';
+import { type DeliveryOwner, RabbitMqDelivery, type SettlementPath } from './rabbitmq.delivery.js';
+import { WriteBatch } from './rabbitmq.write-batch.js';
+
+export interface IntakeEvents {
+  onDelivery(delivery: RabbitMqDelivery): void;
+  /** The broker has taken the consumer away: its queue was deleted or has moved. */
+  onCancelled(intake: RabbitMqIntake): void;
+}
+
+/** The part of a driver's channel by which it tells that it is in the middle of a message. */
+interface Reader {
+  readonly handleMessage?: unknown;
+}
+
+/** What one channel brings from one queue. Its deliveries can be settled there and nowhere else, and are lost with it. */
+export class RabbitMqIntake implements SettlementPath {
+  private readonly outstanding = new Outstanding<RabbitMqDelivery>();
+  private readonly batch: WriteBatch;
+  private readonly betweenMessages: unknown;
+  private isChannelOpen = true;
+  private tag: string | undefined;
+  /** Unsettled deliveries that the broker may send; 0 is no consumer. */
+  private wanted = 0;
+  private present = 0;
+  private tuning: Promise<void> = Promise.resolve();
+  /** What came beyond the limit while the broker changed from one number to another; handed out in its turn. */
+  private readonly held: RabbitMqDelivery[] = [];
+
+  constructor(
+    private readonly channel: Channel,
+    connection: ChannelModel,
+    private readonly queue: string,
+    /** Unsettled deliveries that are handed out at one time. */
+    private readonly limit: number,
+    private readonly owner: DeliveryOwner,
+    private readonly events: IntakeEvents,
+  ) {
+    this.batch = new WriteBatch(connection);
+    this.betweenMessages = (channel as Reader).handleMessage;
+    channel.on('close', () => this.lose());
+  }
+
+  get isOpen(): boolean {
+    return this.isChannelOpen;
+  }
+
+  /** Whether its channel was closed in the middle of a message: then that message is what the driver could not read. */
+  get isTorn(): boolean {
+    return !this.isOpen && (this.channel as Reader).handleMessage !== this.betweenMessages;
+  }
+
+  /**
+   * Has the broker send so many deliveries ahead, or none with 0; what was delivered can still be settled. One change at a
+   * time, and the last wish counts: two consumers on one channel could not both be ended.
+   *
+   * @throws what the broker says against consuming
+   */
+  tune(prefetch: number): Promise<void> {
+    this.wanted = prefetch;
+    const change = (): Promise<void> => this.change();
+    this.tuning = this.tuning.then(change, change);
+    return this.tuning;
+  }
+
+  /** Gives the channel up: what it brought comes again elsewhere. */
+  abandon(): void {
+    closeQuietly(this.channel);
+    this.lose();
+  }
+
+  /** Waits for all deliveries to settle; at the deadline aborts them and gives back what is left. */
+  drain(deadlineMs: number): Promise<void> {
+    return this.outstanding.drain(deadlineMs);
+  }
+
+  /** @returns false when it can no longer be sent; then the broker delivers again */
+  settle(delivery: RabbitMqDelivery, write: (channel: Channel) => void): boolean {
+    if (!this.isOpen) return false;
+    this.batch.begin();
+    try {
+      write(this.channel);
+    } catch {
+      return false; // the channel has just begun to close
+    }
+    this.outstanding.delete(delivery);
+    this.handOut(this.held.shift());
+    return true;
+  }
+
+  private async change(): Promise<void> {
+    if (!this.isOpen || this.wanted === this.present) return;
+    await this.cancel();
+    if (!this.isOpen || this.wanted === 0) {
+      for (const delivery of this.held.splice(0)) this.handOut(delivery);
+      return;
+    }
+    const prefetch = this.wanted;
+    await rpc(this.channel.prefetch(prefetch), 'set the prefetch');
+    // the first deliveries come together with the answer
+    const onMessage = (message: ConsumeMessage | null): void => this.onMessage(message);
+    try {
+      const { consumerTag } = await rpc(this.channel.consume(this.queue, onMessage), `consume "${this.queue}"`);
+      this.tag = consumerTag;
+      this.present = prefetch;
+    } catch (error) {
+      throw (error as ChannelError).code === 403
+        ? accessRefused(`consume "${this.queue}"`, error as ChannelError)
+        : error;
+    }
+  }
+
+  private async cancel(): Promise<void> {
+    const { tag } = this;
+    if (tag === undefined) return;
+    try {
+      await rpc(this.channel.cancel(tag), 'cancel a consumer');
+    } catch {
+      // gone with its channel, or the broker is silent: either way nothing more must come from it
+      this.abandon();
+    }
+    this.tag = undefined;
+    this.present = 0;
+  }
+
+  private onMessage(message: ConsumeMessage | null): void {
+    if (message === null) {
+      this.tag = undefined;
+      this.present = 0;
+      this.events.onCancelled(this);
+      return;
+    }
+    const delivery = new RabbitMqDelivery(this.owner, this, message);
+    this.outstanding.add(delivery);
+    if (this.outstanding.size - this.held.length > this.limit) this.held.push(delivery);
+    else this.handOut(delivery);
+  }
+
+  private handOut(delivery: RabbitMqDelivery | undefined): void {
+    if (delivery) this.events.onDelivery(delivery);
+  }
+
+  private lose(): void {
+    this.isChannelOpen = false;
+    this.held.length = 0;
+    this.outstanding.lose(new ConnectionError('The channel of this delivery is gone; it comes again.'));
+  }
+}

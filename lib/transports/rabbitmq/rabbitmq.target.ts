@@ -1,0 +1,41 @@
+import type { Message } from '../../core/message.js';
+import type { Target } from '../../core/transport.js';
+import type { CopyState } from './rabbitmq.codec.js';
+
+const FIRST_ATTEMPT: CopyState = Object.freeze({ attempt: 1 });
+
+/** A copy for one group's queue, its retry queue or its dead letters. */
+interface CopyTarget {
+  readonly kind: 'copy';
+  readonly queue: string;
+  readonly state: CopyState;
+}
+
+export type AmqpTarget = Target | CopyTarget;
+
+/** Everything that is not for an exchange goes by the default exchange, straight to a queue. */
+export function exchangeName(target: AmqpTarget): string {
+  return target.kind === 'exchange' ? target.exchange.name : '';
+}
+
+export function routingKeyOf(target: AmqpTarget, message: Message): string {
+  switch (target.kind) {
+    case 'exchange':
+      return message.topic;
+    case 'group':
+      return target.group;
+    case 'copy':
+      return target.queue;
+    case 'reply':
+      return target.address;
+  }
+}
+
+export function copyState(target: AmqpTarget): CopyState | undefined {
+  if (target.kind === 'copy') return target.state;
+  return target.kind === 'group' ? FIRST_ATTEMPT : undefined;
+}
+
+export function asBuffer(body: Uint8Array): Buffer {
+  return Buffer.isBuffer(body) ? body : Buffer.from(body.buffer, body.byteOffset, body.byteLength);
+}

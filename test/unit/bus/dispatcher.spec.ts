@@ -1,0 +1,525 @@
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { of, throwError } from 'rxjs';
+import { Dispatcher, type DispatcherOptions } from '../../../lib/bus/dispatcher.js';
+import { GroupCounters } from '../../../lib/bus/event-bus.stats.js';
+import type { EventContext } from '../../../lib/bus/event-context.js';
+import type { Handler } from '../../../lib/bus/handler.js';
+import { HandlerMatcher } from '../../../lib/bus/handler-matcher.js';
+import { ACK, RELEASE } from '../../../lib/core/delivery.js';
+import {
+  BusClosedError,
+  DeadLetterError,
+  DecodeError,
+  HandlerTimeoutError,
+  RetryLaterError,
+  ValidationError,
+} from '../../../lib/core/errors.js';
+import type { StandardSchema } from '../../../lib/core/schema.js';
+import { TopicExchange } from '../../../lib/exchanges/topic.exchange.js';
+import { JsonSerializer } from '../../../lib/serializers/json.serializer.js';
+import { FakeDelivery } from '../support/fake.delivery.js';
+
+const NOW = 1_700_000_000_000;
+const HOUR_MS = 3_600_000;
+const JSON_SERIALIZER = new JsonSerializer();
+
+type Invoke = Handler['invoke'];
+
+function setUp(
+  invoke: Invoke = () => undefined,
+  more: Partial<DispatcherOptions> = {},
+  handler: Partial<Handler> = {},
+) {
+  const counters = new GroupCounters();
+  const handled = jest.fn(invoke);
+  const emit = jest.fn<DispatcherOptions['emit']>(async () => undefined);
+  const dispatcher = new Dispatcher({
+    group: 'mail.welcome',
+    matcher: new HandlerMatcher(new TopicExchange(), [
+      { place: 'Mail.onOrder', rules: [{ pattern: 'orders.*' }], invoke: handled, ...handler },
+    ]),
+    retry: { delaysMs: [10, 20] },
+    unmatched: { delaysMs: [70] },
+    timeoutMs: 5_000,
+    serializers: new Map([[JSON_SERIALIZER.contentType, JSON_SERIALIZER]]),
+    defaultSerializer: JSON_SERIALIZER,
+    maxMessageBytes: 50,
+    delay: 'exact',
+    counters,
+    emit,
+    ...more,
+  });
+  return { dispatcher, counters, handled, emit };
+}
+
+const fails = (error: unknown) => (): never => {
+  throw error;
+};
+
+function schemaOf(validate: StandardSchema['~standard']['validate']): StandardSchema {
+  return { '~standard': { version: 1, vendor: 'test', validate } };
+}
+
+describe('Dispatcher', () => {
+  beforeEach(() => void jest.useFakeTimers({ now: NOW }));
+  afterEach(() => void jest.useRealTimers());
+
+  describe('a handler that succeeds', () => {
+    it('gets the decoded payload and the delivery, and the delivery is acknowledged', async () => {
+      const { dispatcher, counters, handled } = setUp();
+      const delivery = new FakeDelivery({ attempt: 2 });
+      expect(await dispatcher.handle(delivery)).toBe(ACK);
+      const [payload, context] = handled.mock.calls[0] ?? [];
+      expect(payload).toEqual({ n: 1 });
+      expect(context).toMatchObject({ group: 'mail.welcome', attempt: 2, message: delivery.message });
+      expect(counters.handled).toBe(1);
+    });
+
+    it('is waited for', async () => {
+      let isDone = false;
+      const { dispatcher } = setUp(async () => {
+        await Promise.resolve();
+        isDone = true;
+      });
+      await dispatcher.handle(new FakeDelivery());
+      expect(isDone).toBe(true);
+    });
+
+    it.each([false, true])('may answer with an Observable, with middleware: %s', async (isWrapped) => {
+      const middleware = isWrapped ? [(_: unknown, next: () => Promise<void>) => next()] : [];
+      expect(await setUp(() => of(), { middleware }).dispatcher.handle(new FakeDelivery())).toBe(ACK);
+      const failing = setUp(() => throwError(() => new RangeError('later')), { middleware });
+      expect(await failing.dispatcher.handle(new FakeDelivery())).toMatchObject({
+        kind: 'retry',
+        failure: { name: 'RangeError' },
+      });
+    });
+
+    it('is acknowledged even though the shutdown has aborted it: it did end', async () => {
+      const { dispatcher } = setUp((_, context) => {
+        delivery.abort(new BusClosedError('go on handling'));
+        return context.signal.aborted;
+      });
+      const delivery = new FakeDelivery();
+      expect(await dispatcher.handle(delivery)).toBe(ACK);
+    });
+  });
+
+  describe('time', () => {
+    it.each([
+      [-1, true],
+      [0, true],
+      [1, false],
+    ])('of expiry %d ms from now: dropped is %s', async (ms, isDropped) => {
+      const { dispatcher, counters, handled } = setUp();
+      expect(await dispatcher.handle(new FakeDelivery({ message: { expiresAt: NOW + ms } }))).toBe(ACK);
+      expect(handled).toHaveBeenCalledTimes(isDropped ? 0 : 1);
+      expect([counters.expired, counters.handled]).toEqual(isDropped ? [1, 0] : [0, 1]);
+    });
+
+    it('a message that is due is handled, up to 20 ms early', async () => {
+      const { dispatcher, handled } = setUp();
+      for (const ms of [-HOUR_MS, 0, 20]) {
+        expect(await dispatcher.handle(new FakeDelivery({ message: { dueAt: NOW + ms } }))).toBe(ACK);
+      }
+      expect(handled).toHaveBeenCalledTimes(3);
+    });
+
+    it('a message that is not due waits without counting anything', async () => {
+      const { dispatcher, handled, counters } = setUp();
+      const dueAt = NOW + 21;
+      expect(await dispatcher.handle(new FakeDelivery({ message: { dueAt }, attempt: 2, deferrals: 7 }))).toEqual({
+        kind: 'retry',
+        delayMs: 21,
+        attempt: 2,
+        dueAt,
+        deferrals: 7,
+      });
+      expect(handled).not.toHaveBeenCalled();
+      expect(counters).toEqual(new GroupCounters());
+    });
+
+    it.each([
+      ['exact', 21, 21],
+      ['exact', 40 * 24 * HOUR_MS, 2 ** 31 - 1],
+      ['levels', 21, 1_000],
+      ['levels', 999, 1_000],
+      ['levels', 4_999, 1_000],
+      ['levels', 5_000, 5_000],
+      ['levels', 124_999, 25_000],
+      ['levels', 125_000, 125_000],
+      ['levels', 100 * HOUR_MS, HOUR_MS],
+    ] as const)('with delays that are %s it waits for %d ms in a first step of %d ms', async (delay, ms, step) => {
+      const { dispatcher } = setUp(undefined, { delay });
+      const outcome = await dispatcher.handle(new FakeDelivery({ message: { dueAt: NOW + ms } }));
+      expect(outcome).toMatchObject({ kind: 'retry', delayMs: step, dueAt: NOW + ms });
+    });
+  });
+
+  describe('a message that no handler here understands', () => {
+    const message = { topic: 'invoices.paid' };
+
+    it('is tried again by a policy of its own, then dead', async () => {
+      const { dispatcher, handled } = setUp();
+      expect(await dispatcher.handle(new FakeDelivery({ message }))).toMatchObject({
+        kind: 'retry',
+        delayMs: 70,
+        attempt: 2,
+        failure: { name: 'Unmatched', message: expect.stringContaining('"mail.welcome"') },
+      });
+      expect(await dispatcher.handle(new FakeDelivery({ message, attempt: 2 }))).toMatchObject({
+        kind: 'dead',
+        reason: 'unmatched',
+        failure: { name: 'Unmatched' },
+      });
+      expect(handled).not.toHaveBeenCalled();
+    });
+
+    it('is nothing to a private queue', async () => {
+      const { dispatcher, counters } = setUp(undefined, { unmatched: undefined });
+      expect(await dispatcher.handle(new FakeDelivery({ message }))).toBe(ACK);
+      expect(counters).toEqual(new GroupCounters());
+    });
+  });
+
+  describe('the body', () => {
+    it.each(['', 'application/json', 'application/json; charset=utf-8', ' Application/JSON ;x'])(
+      'of type "%s" is read as JSON',
+      async (contentType) => {
+        const { dispatcher, handled } = setUp();
+        expect(await dispatcher.handle(new FakeDelivery({ message: { contentType } }))).toBe(ACK);
+        expect(handled.mock.calls[0]?.[0]).toEqual({ n: 1 });
+      },
+    );
+
+    it.each<[string, object, string]>([
+      ['of an unknown type', { contentType: 'text/plain' }, 'content type'],
+      ['that is broken', { body: Buffer.from('{') }, 'not valid JSON'],
+      ['above the limit', { body: Buffer.from(`"${'x'.repeat(49)}"`) }, '51 bytes; the limit is 50'],
+    ])('%s is dead at once, and no handler runs', async (_, message, text) => {
+      const { dispatcher, handled } = setUp();
+      expect(await dispatcher.handle(new FakeDelivery({ message }))).toMatchObject({
+        kind: 'dead',
+        reason: 'undecodable',
+        failure: { name: 'DecodeError', message: expect.stringContaining(text) },
+      });
+      expect(handled).not.toHaveBeenCalled();
+    });
+
+    it('as large as the limit is handled', async () => {
+      const { dispatcher } = setUp();
+      expect(await dispatcher.handle(new FakeDelivery({ message: { body: Buffer.from(`"${'x'.repeat(48)}"`) } }))).toBe(
+        ACK,
+      );
+    });
+
+    it('that a serializer of the user refuses is undecodable, whatever it throws', async () => {
+      const defaultSerializer = {
+        contentType: 'x/y',
+        encode: () => Buffer.of(),
+        decode: fails(new TypeError('secret')),
+      };
+      const { dispatcher } = setUp(undefined, { defaultSerializer });
+      expect(await dispatcher.handle(new FakeDelivery({ message: { contentType: 'x/y' } }))).toMatchObject({
+        kind: 'dead',
+        reason: 'undecodable',
+        failure: { name: 'DecodeError', message: 'The body cannot be decoded.' },
+      });
+    });
+
+    it('is handled as its schema makes it', async () => {
+      const schema = schemaOf(async (value) => ({ value: { checked: value } }));
+      const { dispatcher, handled } = setUp(undefined, {}, { schema });
+      expect(await dispatcher.handle(new FakeDelivery())).toBe(ACK);
+      expect(handled.mock.calls[0]?.[0]).toEqual({ checked: { n: 1 } });
+    });
+
+    it('that its schema refuses is dead at once', async () => {
+      const schema = schemaOf(() => ({ issues: [{ message: 'too small', path: ['n'] }] }));
+      const { dispatcher, handled } = setUp(undefined, {}, { schema });
+      expect(await dispatcher.handle(new FakeDelivery())).toMatchObject({
+        kind: 'dead',
+        reason: 'validation',
+        failure: { message: expect.stringMatching(/Mail\.onOrder.*n: too small/) },
+      });
+      expect(handled).not.toHaveBeenCalled();
+    });
+  });
+
+  describe('a handler that fails', () => {
+    it.each([
+      [1, { kind: 'retry', delayMs: 10, attempt: 2 }],
+      [2, { kind: 'retry', delayMs: 20, attempt: 3 }],
+      [3, { kind: 'dead', reason: 'attempts-exhausted' }],
+      [9, { kind: 'dead', reason: 'attempts-exhausted' }],
+    ])('in attempt %d follows the policy', async (attempt, outcome) => {
+      const { dispatcher, counters } = setUp(fails(new RangeError('no stock')));
+      const settlement = await dispatcher.handle(new FakeDelivery({ attempt }));
+      expect(settlement).toMatchObject({ ...outcome, failure: { name: 'RangeError', message: 'no stock' } });
+      expect(counters.handled).toBe(0);
+    });
+
+    it.each<[string, unknown, string]>([
+      ['DeadLetterError', new DeadLetterError('unknown currency'), 'not-retryable'],
+      ['DecodeError', new DecodeError('inner body'), 'undecodable'],
+      ['ValidationError', new ValidationError('bad field'), 'validation'],
+    ])('with a %s is dead at once', async (name, error, reason) => {
+      const { dispatcher } = setUp(fails(error));
+      expect(await dispatcher.handle(new FakeDelivery())).toMatchObject({ kind: 'dead', reason, failure: { name } });
+    });
+
+    it('with a RetryLaterError comes again at that time, the attempt not counted', async () => {
+      const { dispatcher } = setUp(fails(new RetryLaterError(400)));
+      expect(await dispatcher.handle(new FakeDelivery({ attempt: 3, deferrals: 99 }))).toEqual({
+        kind: 'retry',
+        delayMs: 400,
+        attempt: 3,
+        dueAt: NOW + 400,
+        deferrals: 100,
+      });
+      expect(await dispatcher.handle(new FakeDelivery({ deferrals: 100 }))).toMatchObject({
+        kind: 'dead',
+        reason: 'deferrals-exhausted',
+      });
+    });
+
+    it('with a RetryLaterError of 0 ms waits at least one', async () => {
+      const { dispatcher } = setUp(fails(new RetryLaterError(0)));
+      expect(await dispatcher.handle(new FakeDelivery())).toMatchObject({ kind: 'retry', delayMs: 1, dueAt: NOW });
+    });
+
+    it('is asked about by the policy', async () => {
+      const retryable = jest.fn((error: unknown) => !(error instanceof RangeError));
+      const of = (error: Error) =>
+        setUp(fails(error), { retry: { delaysMs: [10], retryable } }).dispatcher.handle(new FakeDelivery());
+      expect(await of(new RangeError('x'))).toMatchObject({ kind: 'dead', reason: 'not-retryable' });
+      expect(await of(new TypeError('x'))).toMatchObject({ kind: 'retry', delayMs: 10 });
+    });
+
+    it('is tried again when the policy itself throws', async () => {
+      const retry = { delaysMs: [10], retryable: fails(new Error('policy')) };
+      const { dispatcher } = setUp(fails(new RangeError('x')), { retry });
+      expect(await dispatcher.handle(new FakeDelivery())).toMatchObject({
+        kind: 'retry',
+        failure: { name: 'RangeError' },
+      });
+    });
+
+    it('with an error that its surroundings call final is dead for that reason', async () => {
+      const classify = (error: unknown) => (error instanceof RangeError ? ('forbidden' as const) : undefined);
+      const final = setUp(fails(new RangeError('no')), {}, { classify, explain: () => 'role missing' });
+      expect(await final.dispatcher.handle(new FakeDelivery())).toMatchObject({
+        kind: 'dead',
+        reason: 'forbidden',
+        failure: { name: 'RangeError', message: 'no: role missing', stack: expect.any(String) },
+      });
+      const unexplained = setUp(fails(new RangeError('no')), {}, { classify });
+      expect(await unexplained.dispatcher.handle(new FakeDelivery())).toMatchObject({ failure: { message: 'no' } });
+      const other = setUp(fails(new TypeError('no')), {}, { classify });
+      expect(await other.dispatcher.handle(new FakeDelivery())).toMatchObject({ kind: 'retry' });
+    });
+
+    it('has an explanation that is bounded', async () => {
+      const { dispatcher } = setUp(
+        fails(new Error('no')),
+        {},
+        { classify: () => 'forbidden', explain: () => 'x'.repeat(9_000) },
+      );
+      const outcome = await dispatcher.handle(new FakeDelivery());
+      expect(outcome.kind === 'dead' && outcome.failure?.message.length).toBeLessThanOrEqual(1_024);
+    });
+
+    it('after the shutdown has aborted it is given back, the attempt not counted', async () => {
+      const { dispatcher } = setUp(fails(new DeadLetterError('whatever')));
+      const delivery = new FakeDelivery();
+      delivery.abort(new BusClosedError('go on handling'));
+      expect(await dispatcher.handle(delivery)).toBe(RELEASE);
+    });
+  });
+
+  describe('a handler that ran too long', () => {
+    const timeout = new HandlerTimeoutError('mail.welcome', 5_000);
+
+    it('is tried again with an error that names group and time', () => {
+      const { dispatcher, counters } = setUp();
+      expect(dispatcher.timedOut(new FakeDelivery())).toMatchObject({
+        kind: 'retry',
+        delayMs: 10,
+        attempt: 2,
+        failure: { name: 'HandlerTimeoutError', message: 'mail.welcome ran longer than 5000 ms.' },
+      });
+      expect(counters.timedOut).toBe(1);
+    });
+
+    it.each(['an inbox', 'nothing'])('has no effect when it ends after all, with %s around it', async (around) => {
+      const inbox = {
+        store: {
+          claim: async () => 'new' as const,
+          done: jest.fn(async () => undefined),
+          forget: async () => undefined,
+        },
+        leaseMs: 1_000,
+      };
+      const { dispatcher, counters, emit } = setUp(
+        (_, context) => {
+          context.emit('mail.sent', {});
+          delivery.abort(timeout);
+        },
+        around === 'an inbox' ? { inbox } : {},
+      );
+      const delivery = new FakeDelivery();
+      expect(await dispatcher.handle(delivery)).toMatchObject({
+        kind: 'retry',
+        failure: { name: 'HandlerTimeoutError', message: 'mail.welcome ran longer than 5000 ms.' },
+      });
+      expect(emit).not.toHaveBeenCalled();
+      expect(inbox.store.done).not.toHaveBeenCalled();
+      expect(counters.handled).toBe(0);
+    });
+  });
+
+  describe('what a handler emits', () => {
+    const emits: Invoke = (_, context) => {
+      context.emit('mail.sent', { to: 1 });
+      context.emit('mail.counted', { n: 2 }, { key: 'k', correlationId: 'own' });
+    };
+
+    it('is published when it has succeeded, as caused by the message', async () => {
+      const { dispatcher, emit } = setUp(emits);
+      expect(await dispatcher.handle(new FakeDelivery({ message: { id: 'm-7', correlationId: 'c-1' } }))).toBe(ACK);
+      expect(emit.mock.calls).toEqual([
+        ['mail.sent', { to: 1 }, { correlationId: 'c-1', causationId: 'm-7' }],
+        ['mail.counted', { n: 2 }, { correlationId: 'own', causationId: 'm-7', key: 'k' }],
+      ]);
+    });
+
+    it('is not published when it fails', async () => {
+      const { dispatcher, emit } = setUp((payload, context) => {
+        emits(payload, context);
+        throw new Error('after all');
+      });
+      await dispatcher.handle(new FakeDelivery());
+      expect(emit).not.toHaveBeenCalled();
+    });
+
+    it('makes the delivery come again when it cannot be published, whatever the reason', async () => {
+      const retryable = jest.fn<(error: unknown) => boolean>(() => true);
+      const { dispatcher, emit, counters } = setUp(emits, { retry: { delaysMs: [10], retryable } });
+      const cause = new ValidationError('emitted payload refused');
+      emit.mockRejectedValue(cause);
+      expect(await dispatcher.handle(new FakeDelivery())).toMatchObject({
+        kind: 'retry',
+        failure: { name: 'EventBusError', message: expect.stringContaining('emitted payload refused') },
+      });
+      expect(retryable).toHaveBeenCalledWith(expect.objectContaining({ code: 'EMIT_FAILED', cause }));
+      expect(counters.handled).toBe(0);
+    });
+  });
+
+  describe('middleware', () => {
+    it('runs around the handler, the first one outermost', async () => {
+      const log: string[] = [];
+      const named = (name: string) => async (context: EventContext, next: () => Promise<void>) => {
+        log.push(`> ${name} ${context.topic}`);
+        await next();
+        log.push(`< ${name}`);
+      };
+      const { dispatcher, counters } = setUp(() => void log.push('handler'), { middleware: [named('a'), named('b')] });
+      expect(await dispatcher.handle(new FakeDelivery())).toBe(ACK);
+      expect(log).toEqual(['> a orders.created', '> b orders.created', 'handler', '< b', '< a']);
+      expect(counters.handled).toBe(1);
+    });
+
+    it('can skip the handler, or fail instead of it', async () => {
+      const skip = setUp(undefined, { middleware: [async () => undefined] });
+      expect(await skip.dispatcher.handle(new FakeDelivery())).toBe(ACK);
+      expect(skip.handled).not.toHaveBeenCalled();
+      const fail = setUp(undefined, { middleware: [fails(new RangeError('no'))] });
+      expect(await fail.dispatcher.handle(new FakeDelivery())).toMatchObject({
+        kind: 'retry',
+        failure: { message: 'no' },
+      });
+    });
+
+    it('can emit, and the handler as well', async () => {
+      const { dispatcher, emit } = setUp((_, context) => context.emit('inner', 1), {
+        middleware: [
+          async (context, next) => {
+            await next();
+            context.emit('outer', 2);
+          },
+        ],
+      });
+      await dispatcher.handle(new FakeDelivery());
+      expect(emit.mock.calls.map(([topic]) => topic)).toEqual(['inner', 'outer']);
+    });
+  });
+
+  describe('the inbox', () => {
+    function withInbox(claim: 'new' | 'done' | 'busy', invoke?: Invoke, more: Partial<DispatcherOptions> = {}) {
+      const calls: unknown[][] = [];
+      const store = {
+        claim: async (...args: unknown[]) => {
+          calls.push(['claim', ...args]);
+          return claim;
+        },
+        done: async (...args: unknown[]) => void calls.push(['done', ...args]),
+        forget: async (...args: unknown[]) => void calls.push(['forget', ...args]),
+      };
+      const made = setUp(invoke, { inbox: { store, leaseMs: 9_000 }, ...more });
+      made.handled.mockImplementation((payload, context) => {
+        calls.push(['handler']);
+        return invoke?.(payload, context);
+      });
+      return { ...made, calls };
+    }
+
+    it('is told before and after a handler that succeeds', async () => {
+      const { dispatcher, calls, counters } = withInbox('new');
+      expect(await dispatcher.handle(new FakeDelivery())).toBe(ACK);
+      expect(calls).toEqual([['claim', 'mail.welcome', 'm-1', 9_000], ['handler'], ['done', 'mail.welcome', 'm-1']]);
+      expect(counters.handled).toBe(1);
+    });
+
+    it('drops what this group has handled', async () => {
+      const { dispatcher, handled, counters } = withInbox('done');
+      expect(await dispatcher.handle(new FakeDelivery())).toBe(ACK);
+      expect(handled).not.toHaveBeenCalled();
+      expect([counters.duplicates, counters.handled]).toEqual([1, 0]);
+    });
+
+    it.each([
+      [5_000, 1_000],
+      [300, 300],
+    ])('puts off what somebody else is handling, with a timeout of %d ms by %d ms', async (timeoutMs, delayMs) => {
+      const { dispatcher, handled } = withInbox('busy', undefined, { timeoutMs });
+      expect(await dispatcher.handle(new FakeDelivery({ deferrals: 3 }))).toEqual({
+        kind: 'retry',
+        delayMs,
+        attempt: 1,
+        dueAt: NOW + delayMs,
+        deferrals: 3,
+      });
+      expect(handled).not.toHaveBeenCalled();
+    });
+
+    it('forgets a handler that fails, so that the next attempt runs', async () => {
+      const { dispatcher, calls } = withInbox('new', fails(new RangeError('no')));
+      expect(await dispatcher.handle(new FakeDelivery())).toMatchObject({ kind: 'retry', failure: { message: 'no' } });
+      expect(calls.map(([name]) => name)).toEqual(['claim', 'handler', 'forget']);
+      expect(calls[2]).toEqual(['forget', 'mail.welcome', 'm-1']);
+    });
+
+    it('forgets a handler whose events could not be published, and remembers one whose events were', async () => {
+      const emits: Invoke = (_, context) => context.emit('x', 1);
+      const failing = withInbox('new', emits);
+      failing.emit.mockRejectedValue(new Error('broker away'));
+      await failing.dispatcher.handle(new FakeDelivery());
+      expect(failing.calls.map(([name]) => name)).toEqual(['claim', 'handler', 'forget']);
+      const succeeding = withInbox('new', emits);
+      await succeeding.dispatcher.handle(new FakeDelivery());
+      expect(succeeding.emit).toHaveBeenCalledTimes(1);
+      expect(succeeding.calls.map(([name]) => name)).toEqual(['claim', 'handler', 'done']);
+    });
+  });
+});
