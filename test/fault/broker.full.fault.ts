@@ -190,12 +190,13 @@ onNode('full or unusable', () => {
       const worker = Program.start('worker', { ...more, prefetch, concurrency, handlerMs, failOneOf });
       try {
         await worker.ready;
+        const isHeld = worker.listensFor('could not be stored');
         await byHand(node.url(), (channel) => channel.assertQueue(retryQueue, { durable: true }));
         const { bus } = await lab.boot({ options: options({ publish: { unroutable: 'reject' } }) });
         const ids = range(prefetch).map((n) => `work-${n}`);
         await Promise.all(ids.map((id, n) => bus.publish('work.do', { id, n }, { id })));
         await until('all have failed', () => book.read().thrown === ids.length);
-        await until('they are held', () => worker.describe('').includes('could not be stored'));
+        await until('they are held', isHeld);
         await byHand(node.url(), (channel) => channel.deleteQueue(retryQueue));
         await until('they go on', () => book.read().handled.size === ids.length, GOES_ON_MS);
         expect(book.handlings).toBe(ids.length);

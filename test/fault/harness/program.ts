@@ -73,6 +73,17 @@ export class Program {
     return this.ended === undefined;
   }
 
+  /** Listens from now on; what it says is longer than what `describe` keeps of it. @returns whether it was heard */
+  listensFor(text: string): () => boolean {
+    let isHeard = false;
+    const hear = (chunk: Buffer): void => {
+      isHeard ||= chunk.includes(text);
+    };
+    this.child.stdout?.on('data', hear);
+    this.child.stderr?.on('data', hear);
+    return () => isHeard;
+  }
+
   send(message: ProgramMessage): void {
     if (this.child.connected) this.child.send(message);
   }
