@@ -1,12 +1,10 @@
 import 'reflect-metadata';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { expect, it } from '@jest/globals';
 import { Injectable, type Type } from '@nestjs/common';
 import { EventBusError, type EventBusModuleOptions, OnEvent } from '../../lib/index.js';
 import { Log } from '../../lib/testing/contract/log.js';
 import { bounded, quiet, until } from '../../lib/testing/contract/until.js';
-import { Lab } from '../support/lab.js';
-import { Door } from './harness/door.js';
-import { findRabbitMqServer, RabbitMqNode } from './harness/rabbitmq-node.js';
+import { OwnBroker } from './harness/own-broker.js';
 
 /** Regular expressions over names of queues and exchanges. */
 interface Rights {
@@ -17,23 +15,20 @@ interface Rights {
 
 const TOLD_MS = 2_000;
 const NOTHING = '^$';
-const onNode = findRabbitMqServer() ? describe : describe.skip;
+const own = new OwnBroker();
 
-let node: RabbitMqNode;
-let door: Door;
-let lab: Lab;
 let users = 0;
 
 /** A user of its own for each test. */
 async function addUser(rights: Rights): Promise<{ readonly user: string; readonly password: string }> {
   const user = `user-${++users}`;
-  await node.ctl('add_user', user, 'c4nary');
+  await own.node.ctl('add_user', user, 'c4nary');
   await grant(user, rights);
   return { user, password: 'c4nary' };
 }
 
 async function grant(user: string, { configure = '.*', write = '.*', read = '.*' }: Rights): Promise<void> {
-  await node.ctl('set_permissions', user, configure, write, read);
+  await own.node.ctl('set_permissions', user, configure, write, read);
 }
 
 function listener(handle: (payload: unknown) => void): Type {
@@ -50,23 +45,7 @@ function listener(handle: (payload: unknown) => void): Type {
 const but = (name: string): string => `^(?!${name.replaceAll('.', '\\.')}$).*`;
 const ignore = (): void => undefined;
 
-onNode('a user with too few rights', () => {
-  beforeAll(async () => {
-    node = await RabbitMqNode.start();
-  }, 120_000);
-
-  afterAll(() => node?.dispose());
-
-  beforeEach(async () => {
-    door = await Door.open(node.url());
-    lab = new Lab();
-  });
-
-  afterEach(async () => {
-    await lab.dispose();
-    await door.turn('closed');
-  });
-
+own.suite('a user with too few rights', () => {
   /** Told in time, by a typed error with the name of what may not be touched, and without beginning again and again. */
   function check(error: unknown, entity: string, since: number): void {
     expect(Date.now() - since).toBeLessThan(TOLD_MS);
@@ -75,22 +54,26 @@ onNode('a user with too few rights', () => {
     expect(message).toContain(entity);
     expect(`${code} ${message}`).toMatch(/ACCESS.REFUSED/);
     expect(retryable).toBe(false);
-    expect(door.arrivals).toHaveLength(2);
+    expect(own.door.arrivals).toHaveLength(2);
   }
 
   const startups: readonly (readonly [string, () => Rights, () => string])[] = [
-    ['may not declare queues', () => ({ configure: `^${lab.exchange}` }), () => `${lab.service}.OrderListener.on`],
-    ['may not declare the exchange', () => ({ configure: but(lab.exchange) }), () => lab.exchange],
+    [
+      'may not declare queues',
+      () => ({ configure: `^${own.lab.exchange}` }),
+      () => `${own.lab.service}.OrderListener.on`,
+    ],
+    ['may not declare the exchange', () => ({ configure: but(own.lab.exchange) }), () => own.lab.exchange],
     [
       'may not bind the queue (no write on it)',
-      () => ({ write: but(`${lab.service}.OrderListener.on`) }),
-      () => `${lab.service}.OrderListener.on`,
+      () => ({ write: but(`${own.lab.service}.OrderListener.on`) }),
+      () => `${own.lab.service}.OrderListener.on`,
     ],
-    ['may not bind to the exchange (no read on it)', () => ({ read: but(lab.exchange) }), () => lab.exchange],
+    ['may not bind to the exchange (no read on it)', () => ({ read: but(own.lab.exchange) }), () => own.lab.exchange],
     [
       'may not read the queue',
-      () => ({ read: but(`${lab.service}.OrderListener.on`) }),
-      () => `${lab.service}.OrderListener.on`,
+      () => ({ read: but(`${own.lab.service}.OrderListener.on`) }),
+      () => `${own.lab.service}.OrderListener.on`,
     ],
     [
       'may not dead-letter (no write on the default exchange)',
@@ -100,32 +83,32 @@ onNode('a user with too few rights', () => {
   ];
 
   it.each(startups)('%s: the boot is rejected within 2 s, naming it', async (_, rights, entity) => {
-    const transport = door.url(await addUser(rights()));
+    const transport = own.door.url(await addUser(rights()));
     const options = { transport, startup: { timeoutMs: 6_000 } };
     const since = Date.now();
-    const error = await lab.bootFails({ options, providers: [listener(ignore)] });
+    const error = await own.lab.bootFails({ options, providers: [listener(ignore)] });
     check(error, entity(), since);
     await quiet(500);
-    expect(door.connections).toBe(0);
+    expect(own.door.connections).toBe(0);
   });
 
   it.each(startups)('%s in the background: the log names it, the connections stay', async (_, rights, entity) => {
-    const transport = door.url(await addUser(rights()));
+    const transport = own.door.url(await addUser(rights()));
     const options: EventBusModuleOptions = { transport, startup: { mode: 'background' } };
-    const { bus } = await lab.boot({ options, providers: [listener(ignore)] });
-    const said = (): string => lab.lines.filter((line) => /^(warn|error) /.test(line)).join('\n');
+    const { bus } = await own.lab.boot({ options, providers: [listener(ignore)] });
+    const said = (): string => own.lab.lines.filter((line) => /^(warn|error) /.test(line)).join('\n');
     await until('it is told', () => said().includes(entity()), TOLD_MS);
     expect(said()).toMatch(/ACCESS.REFUSED|may not/);
     expect(bus.status).not.toBe('up');
     await quiet(1_500);
-    expect(door.arrivals).toHaveLength(2);
-    expect(lab.lines.length).toBeLessThan(20);
+    expect(own.door.arrivals).toHaveLength(2);
+    expect(own.lab.lines.length).toBeLessThan(20);
   });
 
   it('a subscription that may not declare its queue is rejected within 2 s; the bus goes on', async () => {
     const seen = new Log<unknown>('events');
-    const transport = door.url(await addUser({ configure: but('forbidden.group.dlq') }));
-    const { bus } = await lab.boot({ options: { transport }, providers: [listener(seen.add)] });
+    const transport = own.door.url(await addUser({ configure: but('forbidden.group.dlq') }));
+    const { bus } = await own.lab.boot({ options: { transport }, providers: [listener(seen.add)] });
     const since = Date.now();
     const subscribed = bus.subscribe('orders.*', ignore, { group: 'forbidden.group' }).catch((error: unknown) => error);
     check(await bounded(subscribed, 10_000, 'the subscription'), 'forbidden.group', since);
@@ -135,8 +118,8 @@ onNode('a user with too few rights', () => {
   });
 
   it('may not publish to the exchange: only those publishes are rejected, each within 2 s', async () => {
-    const transport = door.url(await addUser({ write: but(lab.exchange) }));
-    const { bus } = await lab.boot({ options: { transport } });
+    const transport = own.door.url(await addUser({ write: but(own.lab.exchange) }));
+    const { bus } = await own.lab.boot({ options: { transport } });
     const since = Date.now();
     const outcomes = await Promise.all(
       Array.from({ length: 40 }, (_, n) =>
@@ -149,21 +132,21 @@ onNode('a user with too few rights', () => {
     const [denied, allowed] = [0, 1].map((kind) => outcomes.filter((_, n) => Math.sign(n % 4) === kind));
     expect(allowed).toMatchObject(Array(30).fill({ state: 'confirmed' }));
     expect(denied).toHaveLength(10);
-    for (const error of denied ?? []) check(error, lab.exchange, since);
+    for (const error of denied ?? []) check(error, own.lab.exchange, since);
     expect(bus.status).toBe('up');
   });
 
   it('may no longer read the queue: the next boot is rejected within 2 s, naming it', async () => {
-    const group = `${lab.service}.OrderListener.on`;
+    const group = `${own.lab.service}.OrderListener.on`;
     const user = await addUser({});
-    const transport = door.url(user);
-    const { app } = await lab.boot({ options: { transport }, providers: [listener(ignore)] });
+    const transport = own.door.url(user);
+    const { app } = await own.lab.boot({ options: { transport }, providers: [listener(ignore)] });
     await app.close();
     await grant(user.user, { read: but(group) });
-    door.arrivals.length = 0;
+    own.door.arrivals.length = 0;
     const since = Date.now();
     const options = { transport, startup: { timeoutMs: 6_000 } };
-    check(await lab.bootFails({ options, providers: [listener(ignore)] }), group, since);
+    check(await own.lab.bootFails({ options, providers: [listener(ignore)] }), group, since);
     expect(Date.now() - since).toBeLessThan(TOLD_MS);
   });
 
@@ -174,24 +157,24 @@ onNode('a user with too few rights', () => {
       throw new Error('never works');
     };
     const user = await addUser({});
-    const { bus, deadLetters } = await lab.boot({
-      options: { transport: door.url(user) },
+    const { bus, deadLetters } = await own.lab.boot({
+      options: { transport: own.door.url(user) },
       providers: [listener(fail)],
     });
-    const group = `${lab.service}.OrderListener.on`;
+    const group = `${own.lab.service}.OrderListener.on`;
     await grant(user.user, { write: but('amq.default') });
     // the broker keeps what it has decided about a user: a new connection asks again
-    expect(door.cut()).toBe(2);
+    expect(own.door.cut()).toBe(2);
     await until('it is down', () => bus.status === 'down');
     await until('it is up', () => bus.status === 'up');
     expect(await bus.publish('orders.created', 1)).toMatchObject({ routed: true });
-    await until('it has been told', () => lab.lines.some((line) => /could not be stored/.test(line)));
-    expect(lab.lines.join('\n')).toMatch(/ACCESS.REFUSED/);
+    await until('it has been told', () => own.lab.lines.some((line) => /could not be stored/.test(line)));
+    expect(own.lab.lines.join('\n')).toMatch(/ACCESS.REFUSED/);
     await quiet(3_000);
     expect(await deadLetters.count(group)).toBe(0);
     const runsThen = runs;
     await grant(user.user, {});
-    expect(door.cut()).toBe(2);
+    expect(own.door.cut()).toBe(2);
     await until('it is dead', async () => (await deadLetters.count(group).catch(() => 0)) === 1);
     expect(await deadLetters.list(group)).toMatchObject([{ reason: 'attempts-exhausted', payload: 1, attempts: 1 }]);
     // a policy of one attempt, and one lost connection
@@ -199,10 +182,10 @@ onNode('a user with too few rights', () => {
   });
 
   it('has no rights at all: the boot is rejected within 2 s', async () => {
-    const transport = door.url(await addUser({ configure: NOTHING, write: NOTHING, read: NOTHING }));
+    const transport = own.door.url(await addUser({ configure: NOTHING, write: NOTHING, read: NOTHING }));
     const since = Date.now();
-    const error = await lab.bootFails({ options: { transport, startup: { timeoutMs: 6_000 } } });
-    check(error, lab.exchange, since);
-    expect(lab.lines).not.toHaveLength(0);
+    const error = await own.lab.bootFails({ options: { transport, startup: { timeoutMs: 6_000 } } });
+    check(error, own.lab.exchange, since);
+    expect(own.lab.lines).not.toHaveLength(0);
   });
 });

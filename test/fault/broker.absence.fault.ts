@@ -1,5 +1,5 @@
 import 'reflect-metadata';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { expect, it } from '@jest/globals';
 import { Injectable } from '@nestjs/common';
 import {
   ConnectionError,
@@ -10,38 +10,23 @@ import {
 } from '../../lib/index.js';
 import { Log } from '../../lib/testing/contract/log.js';
 import { bounded, until } from '../../lib/testing/contract/until.js';
-import { Lab } from '../support/lab.js';
 import { outcomeOf, pendingOf, range } from './harness/fake-broker.lab.js';
+import { OwnBroker } from './harness/own-broker.js';
 import { drainQueues } from './harness/queue-contents.js';
-import { findRabbitMqServer, RabbitMqNode } from './harness/rabbitmq-node.js';
+import { RabbitMqNode } from './harness/rabbitmq-node.js';
 
 const SLACK_MS = 1_000;
 const PATIENT_MS = 100_000;
 const BOOT_MS = 90_000;
 const RECOVERED_MS = 5_000;
-const onNode = findRabbitMqServer() ? describe : describe.skip;
+const own = new OwnBroker(() => RabbitMqNode.create());
 
-let node: RabbitMqNode;
-let lab: Lab;
-
-onNode('a broker that is absent at the start', () => {
-  beforeAll(async () => {
-    node = await RabbitMqNode.create();
-  });
-
-  afterAll(() => node?.dispose());
-
-  beforeEach(() => {
-    lab = new Lab();
-  });
-
-  afterEach(() => lab.dispose());
-
+own.suite('a broker that is absent at the start', () => {
   it('wait: the boot is rejected in its time, and says what to do', async () => {
     const timeoutMs = 1_500;
-    expect(node.isRunning).toBe(false);
+    expect(own.node.isRunning).toBe(false);
     const { value, ms } = await outcomeOf(
-      lab.bootFails({ options: { transport: node.url(), startup: { mode: 'wait', timeoutMs } } }),
+      own.lab.bootFails({ options: { transport: own.node.url(), startup: { mode: 'wait', timeoutMs } } }),
     );
     expect(value).toBeInstanceOf(ConnectionError);
     expect(value).toMatchObject({ code: 'CONNECTION', retryable: true });
@@ -53,7 +38,7 @@ onNode('a broker that is absent at the start', () => {
   it(
     'background: boots at once, holds what its buffer may hold, and sends it in order when the broker comes',
     async () => {
-      expect(node.isRunning).toBe(false);
+      expect(own.node.isRunning).toBe(false);
       const [messages, bytes, topics] = [40, 10_000, ['orders.a', 'orders.b', 'orders.c', 'orders.d']];
       const seen = new Log<readonly [string, number]>('events');
       @Injectable()
@@ -63,14 +48,16 @@ onNode('a broker that is absent at the start', () => {
           seen.add([topic, n]);
         }
       }
-      const options = { transport: node.url(), startup: { mode: 'background' } } as const;
+      const options = { transport: own.node.url(), startup: { mode: 'background' } } as const;
       const boot = await outcomeOf(
-        lab.boot({ options: { ...options, publish: { buffer: { messages } } }, providers: [OrderListener] }),
+        own.lab.boot({ options: { ...options, publish: { buffer: { messages } } }, providers: [OrderListener] }),
       );
       if (!boot.value) throw boot.error;
       expect(boot.ms).toBeLessThanOrEqual(SLACK_MS);
       const { app, bus } = boot.value;
-      const narrow = await lab.boot({ options: { ...options, publish: { buffer: { bytes }, unroutable: 'ignore' } } });
+      const narrow = await own.lab.boot({
+        options: { ...options, publish: { buffer: { bytes }, unroutable: 'ignore' } },
+      });
       expect(bus.status).not.toBe('up');
 
       // these give up before the broker comes, and make room again
@@ -97,7 +84,7 @@ onNode('a broker that is absent at the start', () => {
       }
       expect([pendingOf(bus), pendingOf(narrow.bus)]).toEqual([messages, heavy.length]);
 
-      await node.start();
+      await own.node.start();
       for (const receipt of await bounded(Promise.all(buffered), RECOVERED_MS, 'sending what was buffered')) {
         expect(receipt).toMatchObject({ state: 'confirmed', routed: true });
       }
@@ -110,9 +97,9 @@ onNode('a broker that is absent at the start', () => {
       }
 
       expect([pendingOf(bus), pendingOf(narrow.bus)]).toEqual([0, 0]);
-      await until('nothing is in work', () => bus.stats().groups[`${lab.service}.OrderListener.on`]?.running === 0);
+      await until('nothing is in work', () => bus.stats().groups[`${own.lab.service}.OrderListener.on`]?.running === 0);
       await app.close();
-      const { left, dead } = await drainQueues(node.url(), `${lab.service}.OrderListener.on`);
+      const { left, dead } = await drainQueues(own.node.url(), `${own.lab.service}.OrderListener.on`);
       expect({ left: left.size, dead: dead.size }).toEqual({ left: 0, dead: 0 });
     },
     BOOT_MS + 30_000,

@@ -1,17 +1,17 @@
 import 'reflect-metadata';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterEach, beforeEach, expect, it } from '@jest/globals';
 import { Injectable, type Type } from '@nestjs/common';
 import { type EventBusService, OnEvent } from '../../lib/index.js';
 import { until } from '../../lib/testing/contract/until.js';
-import { Lab, type LabApp } from '../support/lab.js';
+import { type LabApp } from '../support/lab.js';
 import { TcpProxy, withPort } from '../support/tcp-proxy.js';
 import { waitingIn } from './harness/by-hand.js';
 import { range } from './harness/fake-broker.lab.js';
 import { Fleet } from './harness/fleet.js';
 import { LedgerBook } from './harness/ledger-book.js';
+import { OwnBroker } from './harness/own-broker.js';
 import type { ProgramName } from './harness/program.js';
 import { drainQueues } from './harness/queue-contents.js';
-import { findRabbitMqServer, RabbitMqNode } from './harness/rabbitmq-node.js';
 import { RETRY_MS, type WorkerSettings } from './programs/settings.js';
 
 /** What the queue of a group is declared with. */
@@ -20,19 +20,17 @@ const OTHERS = 60;
 const KILLS = 3;
 const START_MS = 30_000;
 const END_MS = 15_000;
-const onNode = findRabbitMqServer() ? describe : describe.skip;
+const own = new OwnBroker();
 
-let node: RabbitMqNode;
-let lab: Lab;
 let book: LedgerBook;
 let fleet: Fleet | undefined;
 
-const groupName = (): string => `${lab.service}.work`;
+const groupName = (): string => `${own.lab.service}.work`;
 
 function fleetOf(program: ProgramName, spares: number, over: Partial<WorkerSettings> = {}): Fleet {
   const settings = (): WorkerSettings => ({
-    url: node.url(),
-    exchange: lab.exchange,
+    url: own.node.url(),
+    exchange: own.lab.exchange,
     group: groupName(),
     ledger: book.open(program),
     prefetch: 20,
@@ -54,8 +52,12 @@ function bootPublisher(): Promise<LabApp> {
     on(): void {}
   }
   const providers: Type[] = [WorkListener];
-  const options = { transport: node.url(), publish: { unroutable: 'reject' }, consume: { enabled: false } } as const;
-  return lab.boot({ options, providers });
+  const options = {
+    transport: own.node.url(),
+    publish: { unroutable: 'reject' },
+    consume: { enabled: false },
+  } as const;
+  return own.lab.boot({ options, providers });
 }
 
 /** It is on record, and confirmed, when this resolves. */
@@ -63,22 +65,14 @@ async function publish(bus: EventBusService, id: string, n: number, more: object
   await bus.publish('work.do', { id, n, ...more }, { id });
 }
 
-onNode('a process that dies in its handler', () => {
-  beforeAll(async () => {
-    node = await RabbitMqNode.start();
-  }, 120_000);
-
-  afterAll(() => node?.dispose());
-
+own.suite('a process that dies in its handler', () => {
   beforeEach(() => {
-    lab = new Lab();
     book = new LedgerBook();
   });
 
   afterEach(async () => {
     await fleet?.dispose(END_MS);
     fleet = undefined;
-    await lab.dispose();
     book.dispose();
   });
 
@@ -113,7 +107,7 @@ onNode('a process that dies in its handler', () => {
     // the last one can be dead before the end of its process has been seen
     expect([crashes, crashes + 1]).toContain(book.read().calls.get('poison'));
     expect(book.calls.get('poison')).toBeLessThanOrEqual(DELIVERY_LIMIT + 1);
-    await until('the queue is empty', async () => (await waitingIn(node.url(), group)) === 0);
+    await until('the queue is empty', async () => (await waitingIn(own.node.url(), group)) === 0);
     const letters = await deadLetters.list(group);
     expect(letters.map(({ id }) => id)).toEqual(['poison']);
     expect(letters).toMatchObject([{ reason: 'delivery-limit', topic: 'work.do', payload: { poison: true } }]);
@@ -122,19 +116,19 @@ onNode('a process that dies in its handler', () => {
 
     await workers.dispose(END_MS);
     await app.close();
-    const { left, dead } = await drainQueues(node.url(), group);
+    const { left, dead } = await drainQueues(own.node.url(), group);
     expect({ left: [...left], dead: [...dead] }).toEqual({ left: [], dead: ['poison'] });
     expect(book.read().unhandledRejections).toEqual([]);
   }, 180_000);
 
   it(`between the retry copy and the acknowledgement, ${KILLS} times: nothing is lost, one duplicate each`, async () => {
-    const proxy = await new TcpProxy(node.url()).listen();
+    const proxy = await new TcpProxy(own.node.url()).listen();
     try {
       const { app, bus } = await bootPublisher();
       const group = groupName();
       // holds one at a time, so that a copy has to wait; every even one fails at its first attempt
       const one = { prefetch: 1, concurrency: 1, handlerMs: 300, failOneOf: 2 };
-      const workers = fleetOf('worker', 1, { ...one, url: withPort(node.url(), proxy.port) });
+      const workers = fleetOf('worker', 1, { ...one, url: withPort(own.node.url(), proxy.port) });
       await workers.start(1);
       const ids: string[] = [];
       const send = async (name: string, n: number): Promise<string> => {
@@ -147,12 +141,12 @@ onNode('a process that dies in its handler', () => {
         // its first retry in this process declares the queue for it
         const warm = await send('warm', 2 * kill);
         await until('it has retried', () => book.read().handled.has(warm), START_MS);
-        await until('the queue is empty', async () => (await waitingIn(node.url(), group)) === 0);
+        await until('the queue is empty', async () => (await waitingIn(own.node.url(), group)) === 0);
         const thrown = book.thrown;
         const victim = await send('victim', 2 * kill);
         await until('it is begun', () => book.read().calls.has(victim), START_MS);
         proxy.blackhole('to-client');
-        await until('its copy has come by the retry queue', async () => (await waitingIn(node.url(), group)) === 1);
+        await until('its copy has come by the retry queue', async () => (await waitingIn(own.node.url(), group)) === 1);
         expect(book.read().thrown).toBe(thrown + 1);
         expect(book.handled.has(victim)).toBe(false);
         await workers.pick().kill();
@@ -167,7 +161,7 @@ onNode('a process that dies in its handler', () => {
 
       await workers.dispose(END_MS);
       await app.close();
-      const { left, dead } = await drainQueues(node.url(), group, [RETRY_MS]);
+      const { left, dead } = await drainQueues(own.node.url(), group, [RETRY_MS]);
       expect({ left: [...left], dead: [...dead] }).toEqual({ left: [], dead: [] });
       expect(book.read().handlings).toBe(ids.length + KILLS);
       expect(book.unhandledRejections).toEqual([]);

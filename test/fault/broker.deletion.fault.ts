@@ -1,48 +1,32 @@
 import 'reflect-metadata';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { expect, it } from '@jest/globals';
 import { EventBusError, UnroutableError } from '../../lib/index.js';
 import { until } from '../../lib/testing/contract/until.js';
-import { Lab } from '../support/lab.js';
 import { BrokerLoad, CONSERVED } from './harness/broker-load.js';
 import { byHand } from './harness/by-hand.js';
 import { warnings } from './harness/fake-broker.lab.js';
-import { findRabbitMqServer, RabbitMqNode } from './harness/rabbitmq-node.js';
+import { OwnBroker } from './harness/own-broker.js';
 
 const RECOVERED_MS = 5_000;
 const TIMEOUT_MS = 5_000;
 const DELETIONS = 3;
 const PUBLISHERS = 10;
 const PREFETCH = 20;
-const onNode = findRabbitMqServer() ? describe : describe.skip;
+const own = new OwnBroker();
 
-let node: RabbitMqNode;
-let lab: Lab;
-
-onNode('what is deleted under load', () => {
-  beforeAll(async () => {
-    node = await RabbitMqNode.start();
-  }, 120_000);
-
-  afterAll(() => node?.dispose());
-
-  beforeEach(() => {
-    lab = new Lab();
-  });
-
-  afterEach(() => lab.dispose());
-
+own.suite('what is deleted under load', () => {
   it(`the exchange, ${DELETIONS} times: declared again, nothing hangs, nothing is lost`, async () => {
-    const load = await BrokerLoad.begin(node, lab, { timeoutMs: TIMEOUT_MS, publishers: PUBLISHERS });
+    const load = await BrokerLoad.begin(own.node, own.lab, { timeoutMs: TIMEOUT_MS, publishers: PUBLISHERS });
     for (let i = 0; i < DELETIONS; i++) {
-      await byHand(node.url(), async (channel) => {
+      await byHand(own.node.url(), async (channel) => {
         // rejects if it is not there, as deleting does not
-        await channel.checkExchange(lab.exchange);
-        await channel.deleteExchange(lab.exchange);
+        await channel.checkExchange(own.lab.exchange);
+        await channel.deleteExchange(own.lab.exchange);
       });
       await load.probe(RECOVERED_MS);
       await load.flows(100, RECOVERED_MS);
     }
-    await byHand(node.url(), (channel) => channel.checkExchange(lab.exchange));
+    await byHand(own.node.url(), (channel) => channel.checkExchange(own.lab.exchange));
     for (const error of load.traffic.failed.values()) expect(error).toBeInstanceOf(EventBusError);
     expect(load.bus.status).toBe('up');
     expect(load.outages).toBe(0);
@@ -51,18 +35,18 @@ onNode('what is deleted under load', () => {
   }, 60_000);
 
   it('the queue: declared again, consuming within 5 s, warned once, only what was in it is gone', async () => {
-    const load = await BrokerLoad.begin(node, lab, {
+    const load = await BrokerLoad.begin(own.node, own.lab, {
       timeoutMs: TIMEOUT_MS,
       publishers: PUBLISHERS,
       // so that some are in it
       handlerMs: 30,
       pauseMs: 5,
-      bus: { transport: node.url(), publish: { unroutable: 'reject' }, consume: { prefetch: PREFETCH } },
+      bus: { transport: own.node.url(), publish: { unroutable: 'reject' }, consume: { prefetch: PREFETCH } },
     });
     const { bus, traffic, group } = load;
     await until('some are in it', () => traffic.lost.length > 2 * PREFETCH);
     const deleted = performance.now();
-    const { messageCount } = await byHand(node.url(), (channel) => channel.deleteQueue(group));
+    const { messageCount } = await byHand(own.node.url(), (channel) => channel.deleteQueue(group));
     expect(messageCount).toBeGreaterThan(0);
     await until('it is routed again', async () => {
       const error = await load.probe(RECOVERED_MS).catch((reason: unknown) => reason);
@@ -74,7 +58,7 @@ onNode('what is deleted under load', () => {
     const newest = Math.max(...traffic.confirmed);
     await until('it is up', () => bus.status === 'up');
     expect(bus.stats().groups[group]).toMatchObject({ interrupted: 1 });
-    expect(warnings(lab).filter((line) => line.includes(group))).toHaveLength(1);
+    expect(warnings(own.lab).filter((line) => line.includes(group))).toHaveLength(1);
     for (const error of traffic.failed.values()) expect(error).toBeInstanceOf(UnroutableError);
 
     await load.flows();

@@ -1,5 +1,5 @@
 import 'reflect-metadata';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterEach, expect, it } from '@jest/globals';
 import { Injectable, type Type } from '@nestjs/common';
 import { type EventBusModuleOptions, type EventBusService, OnEvent, PublishRejectedError } from '../../lib/index.js';
 import { quiet, until } from '../../lib/testing/contract/until.js';
@@ -7,9 +7,9 @@ import { Lab } from '../support/lab.js';
 import { byHand, waitingIn } from './harness/by-hand.js';
 import { groupOf, outcomeOf, range, warnings } from './harness/fake-broker.lab.js';
 import { LedgerBook } from './harness/ledger-book.js';
+import { OwnBroker } from './harness/own-broker.js';
 import { Program } from './harness/program.js';
 import { drainQueues } from './harness/queue-contents.js';
-import { findRabbitMqServer, RabbitMqNode } from './harness/rabbitmq-node.js';
 import { RETRY_MS as RETRY_OF_PROGRAMS_MS } from './programs/settings.js';
 
 const LIMIT = 50;
@@ -23,14 +23,12 @@ const END_MS = 15_000;
 const HELD_MS = 1_500;
 /** The longest pause between two tries, a retry, and what a busy machine adds. */
 const GOES_ON_MS = 15_000;
-const onNode = findRabbitMqServer() ? describe : describe.skip;
+const own = new OwnBroker();
 
-let node: RabbitMqNode;
-let lab: Lab;
 let policies: string[] = [];
 
 async function limit(queue: string, definition: object): Promise<void> {
-  await node.ctl(
+  await own.node.ctl(
     'set_policy',
     queue,
     `^${queue.replaceAll('.', '\\.')}$`,
@@ -43,7 +41,7 @@ async function limit(queue: string, definition: object): Promise<void> {
 
 async function mend(queue: string): Promise<void> {
   policies = policies.filter((policy) => policy !== queue);
-  await node.ctl('clear_policy', queue);
+  await own.node.ctl('clear_policy', queue);
 }
 
 /** Attempts of the handler, in order, by the number of the event. */
@@ -72,9 +70,9 @@ function listener(attempts: Attempts, retry: false | { readonly delaysMs: readon
   return OrderListener;
 }
 
-const options = (over: EventBusModuleOptions = {}): EventBusModuleOptions => ({ transport: node.url(), ...over });
+const options = (over: EventBusModuleOptions = {}): EventBusModuleOptions => ({ transport: own.node.url(), ...over });
 /** How often a copy could not be stored. */
-const heldTimes = (): number => warnings(lab).filter((line) => line.includes('could not be stored')).length;
+const heldTimes = (): number => warnings(own.lab).filter((line) => line.includes('could not be stored')).length;
 
 /** Publishes so many, ten at a time. */
 async function publishMany(bus: EventBusService, numbers: readonly number[]) {
@@ -94,19 +92,8 @@ async function publishMany(bus: EventBusService, numbers: readonly number[]) {
   };
 }
 
-onNode('full or unusable', () => {
-  beforeAll(async () => {
-    node = await RabbitMqNode.start();
-  }, 120_000);
-
-  afterAll(() => node?.dispose());
-
-  beforeEach(() => {
-    lab = new Lab();
-  });
-
+own.suite('full or unusable', () => {
   afterEach(async () => {
-    await lab.dispose();
     for (const policy of policies) await mend(policy);
   }, TEST_MS);
 
@@ -114,8 +101,8 @@ onNode('full or unusable', () => {
     "a group's queue is full: what is beyond it is refused, as many are stored as were confirmed",
     async () => {
       const attempts = new Attempts();
-      const group = groupOf(lab);
-      const { app, bus } = await lab.boot({
+      const group = groupOf(own.lab);
+      const { app, bus } = await own.lab.boot({
         options: options({ consume: { enabled: false } }),
         providers: [listener(attempts, false)],
       });
@@ -127,13 +114,13 @@ onNode('full or unusable', () => {
         expect(error).toBeInstanceOf(PublishRejectedError);
         expect(error).toMatchObject({ code: 'NACKED', retryable: true });
       }
-      expect(await waitingIn(node.url(), group)).toBe(stored.length);
+      expect(await waitingIn(own.node.url(), group)).toBe(stored.length);
       // full it stays, and the bus is well
       expect((await publishMany(bus, [998])).refused).toHaveLength(1);
       expect(bus.status).toBe('up');
       await app.close();
 
-      const consuming = await lab.boot({ options: options(), providers: [listener(attempts, false)] });
+      const consuming = await own.lab.boot({ options: options(), providers: [listener(attempts, false)] });
       await until('all are handled', () => attempts.of.size === stored.length);
       await until('it takes more', async () => (await publishMany(consuming.bus, [999])).stored.length === 1);
       await until('that is handled', () => attempts.of.has(999));
@@ -155,20 +142,23 @@ onNode('full or unusable', () => {
     'a retry queue exists with other arguments: the delivery is held, others go on, it goes on when it is removed',
     async () => {
       const attempts = new Attempts();
-      const group = groupOf(lab);
+      const group = groupOf(own.lab);
       const retryQueue = `${group}.retry.${RETRY_MS}`;
-      const booted = await lab.boot({ options: options(), providers: [listener(attempts, { delaysMs: [RETRY_MS] })] });
-      await byHand(node.url(), (channel) => channel.assertQueue(retryQueue, { durable: true }));
+      const booted = await own.lab.boot({
+        options: options(),
+        providers: [listener(attempts, { delaysMs: [RETRY_MS] })],
+      });
+      await byHand(own.node.url(), (channel) => channel.assertQueue(retryQueue, { durable: true }));
       await publishMany(booted.bus, [-1, -2]);
       await until('they are held', () => heldTimes() > 0);
-      expect(warnings(lab).join('\n')).toContain(retryQueue);
+      expect(warnings(own.lab).join('\n')).toContain(retryQueue);
       await publishMany(booted.bus, range(20));
       await until('others go on', () => attempts.of.size === 22);
       await quiet(HELD_MS);
       expect([attempts.of.get(-1), attempts.of.get(-2)]).toEqual([[1], [1]]);
-      expect(await waitingIn(node.url(), retryQueue)).toBe(0);
+      expect(await waitingIn(own.node.url(), retryQueue)).toBe(0);
 
-      await byHand(node.url(), (channel) => channel.deleteQueue(retryQueue));
+      await byHand(own.node.url(), (channel) => channel.deleteQueue(retryQueue));
       await until('it goes on', () => [-1, -2].every((n) => attempts.of.get(n)?.length === 2), GOES_ON_MS);
       expect([attempts.of.get(-1), attempts.of.get(-2)]).toEqual([
         [1, 2],
@@ -183,21 +173,21 @@ onNode('full or unusable', () => {
     'many deliveries are held at once: Node has nothing to warn of',
     async () => {
       const book = new LedgerBook();
-      const group = `${lab.service}.work`;
+      const group = `${own.lab.service}.work`;
       const retryQueue = `${group}.retry.${RETRY_OF_PROGRAMS_MS}`;
       const [prefetch, concurrency, handlerMs, failOneOf] = [20, 20, 0, 1];
-      const more = { url: node.url(), exchange: lab.exchange, group, ledger: book.open('worker') };
+      const more = { url: own.node.url(), exchange: own.lab.exchange, group, ledger: book.open('worker') };
       const worker = Program.start('worker', { ...more, prefetch, concurrency, handlerMs, failOneOf });
       try {
         await worker.ready;
         const isHeld = worker.listensFor('could not be stored');
-        await byHand(node.url(), (channel) => channel.assertQueue(retryQueue, { durable: true }));
-        const { bus } = await lab.boot({ options: options({ publish: { unroutable: 'reject' } }) });
+        await byHand(own.node.url(), (channel) => channel.assertQueue(retryQueue, { durable: true }));
+        const { bus } = await own.lab.boot({ options: options({ publish: { unroutable: 'reject' } }) });
         const ids = range(prefetch).map((n) => `work-${n}`);
         await Promise.all(ids.map((id, n) => bus.publish('work.do', { id, n }, { id })));
         await until('all have failed', () => book.read().thrown === ids.length);
         await until('they are held', isHeld);
-        await byHand(node.url(), (channel) => channel.deleteQueue(retryQueue));
+        await byHand(own.node.url(), (channel) => channel.deleteQueue(retryQueue));
         await until('they go on', () => book.read().handled.size === ids.length, GOES_ON_MS);
         expect(book.handlings).toBe(ids.length);
         expect(book.warnings).toEqual([]);
@@ -213,15 +203,18 @@ onNode('full or unusable', () => {
     'a retry queue is full: the deliveries are held, and go on when there is room',
     async () => {
       const attempts = new Attempts();
-      const group = groupOf(lab);
+      const group = groupOf(own.lab);
       const retryQueue = `${group}.retry.${RETRY_MS}`;
-      const booted = await lab.boot({ options: options(), providers: [listener(attempts, { delaysMs: [RETRY_MS] })] });
+      const booted = await own.lab.boot({
+        options: options(),
+        providers: [listener(attempts, { delaysMs: [RETRY_MS] })],
+      });
       const numbers = range(8).map((n) => -1 - n);
       await limit(retryQueue, { 'max-length': 0 });
       // the limit of a quorum queue acts from behind: it takes what makes it full
       await publishMany(booted.bus, numbers.slice(0, 1));
       const isFull = (): Promise<boolean> =>
-        waitingIn(node.url(), retryQueue).then(
+        waitingIn(own.node.url(), retryQueue).then(
           (count) => count > 0,
           () => false,
         );
@@ -244,8 +237,8 @@ onNode('full or unusable', () => {
     'the dead letters are full: the deliveries are held, and are dead when the limit is %s',
     async (_, makeRoom) => {
       const attempts = new Attempts();
-      const group = groupOf(lab);
-      const booted = await lab.boot({ options: options(), providers: [listener(attempts, false)] });
+      const group = groupOf(own.lab);
+      const booted = await own.lab.boot({ options: options(), providers: [listener(attempts, false)] });
       await limit(`${group}.dlq`, { 'max-length': 1, overflow: 'reject-publish' });
       const numbers: number[] = [];
       const more = async (): Promise<void> => {
@@ -263,7 +256,7 @@ onNode('full or unusable', () => {
       expect(full).toBeGreaterThan(0);
       for (let i = 0; i < 3; i++) await more();
       await quiet(HELD_MS);
-      expect(await waitingIn(node.url(), `${group}.dlq`)).toBe(full);
+      expect(await waitingIn(own.node.url(), `${group}.dlq`)).toBe(full);
       expect(attempts.all).toEqual(numbers.map(() => [1]));
 
       await makeRoom(`${group}.dlq`);
@@ -284,10 +277,10 @@ onNode('full or unusable', () => {
     'the queue of the dead letters has been deleted: declared again before the copy',
     async () => {
       const attempts = new Attempts();
-      const group = groupOf(lab);
-      const booted = await lab.boot({ options: options(), providers: [listener(attempts, false)] });
+      const group = groupOf(own.lab);
+      const booted = await own.lab.boot({ options: options(), providers: [listener(attempts, false)] });
       for (const n of [1_001, 1_002]) {
-        await byHand(node.url(), async (channel) => {
+        await byHand(own.node.url(), async (channel) => {
           await channel.checkQueue(`${group}.dlq`);
           await channel.deleteQueue(`${group}.dlq`);
         });
@@ -310,6 +303,6 @@ async function assertEmpty(
 ): Promise<void> {
   await until('nothing is in work', () => bus.stats().groups[group]?.running === 0);
   await app.close();
-  const { left, dead } = await drainQueues(node.url(), group, retryDelaysMs);
+  const { left, dead } = await drainQueues(own.node.url(), group, retryDelaysMs);
   expect({ left: left.size, dead: dead.size }).toEqual({ left: 0, dead: 0 });
 }

@@ -1,10 +1,9 @@
 import 'reflect-metadata';
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { expect, it } from '@jest/globals';
 import { quiet, until } from '../../lib/testing/contract/until.js';
-import { Lab } from '../support/lab.js';
 import { TcpProxy, withPort } from '../support/tcp-proxy.js';
 import { BrokerLoad, CONSERVED } from './harness/broker-load.js';
-import { findRabbitMqServer, RabbitMqNode } from './harness/rabbitmq-node.js';
+import { OwnBroker } from './harness/own-broker.js';
 
 /** One way: 100 ± 100 ms. */
 const JITTER_MS = 200;
@@ -16,29 +15,20 @@ const TIMEOUT_MS = 10_000;
 const RESETS = 3;
 const MEASURED_MS = 2_500;
 const BACK_MS = 15_000;
-const onNode = findRabbitMqServer() ? describe : describe.skip;
+const own = new OwnBroker();
 
-let node: RabbitMqNode;
-
-onNode('a broker far away', () => {
-  beforeAll(async () => {
-    node = await RabbitMqNode.start();
-  }, 120_000);
-
-  afterAll(() => node?.dispose());
-
+own.suite('a broker far away', () => {
   it(`whose connections are reset ${RESETS} times: in between the window is used, nothing is lost`, async () => {
-    const lab = new Lab();
-    const proxy = await new TcpProxy(node.url()).listen();
+    const proxy = await new TcpProxy(own.node.url()).listen();
     try {
       proxy.latency(0, JITTER_MS);
-      const load = await BrokerLoad.begin(node, lab, {
+      const load = await BrokerLoad.begin(own.node, own.lab, {
         timeoutMs: TIMEOUT_MS,
         publishers: 2 * WINDOW,
         pauseMs: 1,
         handlerMs: 0,
         bus: {
-          transport: withPort(node.url(), proxy.port),
+          transport: withPort(own.node.url(), proxy.port),
           publish: { window: WINDOW, unroutable: 'reject' },
           consume: { prefetch: 4 * WINDOW, timeoutMs: 5_000 },
         },
@@ -63,7 +53,6 @@ onNode('a broker far away', () => {
       expect(traffic.failed.size).toBe(0);
       expect(await load.end()).toEqual(CONSERVED);
     } finally {
-      await lab.dispose();
       await proxy.close();
     }
   }, 90_000);

@@ -1,11 +1,9 @@
 import 'reflect-metadata';
 import { inspect } from 'node:util';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { beforeAll, describe, expect, it } from '@jest/globals';
 import { ConnectionError, type EventBusError } from '../../lib/index.js';
 import { bounded, quiet, until } from '../../lib/testing/contract/until.js';
-import { Lab } from '../support/lab.js';
-import { Door } from './harness/door.js';
-import { findRabbitMqServer, RabbitMqNode } from './harness/rabbitmq-node.js';
+import { OwnBroker } from './harness/own-broker.js';
 import { Traffic } from './harness/traffic.js';
 
 interface User {
@@ -15,38 +13,21 @@ interface User {
 
 const REFUSED_MS = 2_000;
 const SHOP: User = { user: 'c4nary-shop', password: 'c4nary-word' };
-const onNode = findRabbitMqServer() ? describe : describe.skip;
-
-let node: RabbitMqNode;
-let door: Door;
-let lab: Lab;
+const own = new OwnBroker();
 
 async function add({ user, password }: User, vhost = '/'): Promise<void> {
-  await node.ctl('add_user', user, password);
-  await node.ctl('set_permissions', '-p', vhost, user, '.*', '.*', '.*');
+  await own.node.ctl('add_user', user, password);
+  await own.node.ctl('set_permissions', '-p', vhost, user, '.*', '.*', '.*');
 }
 
-onNode('credentials', () => {
+own.suite('credentials', () => {
   beforeAll(async () => {
-    node = await RabbitMqNode.start();
-    await node.ctl('add_vhost', 'closed');
-    await node.ctl('add_vhost', 'full');
+    await own.node.ctl('add_vhost', 'closed');
+    await own.node.ctl('add_vhost', 'full');
     await add(SHOP);
-    await node.ctl('set_permissions', '-p', 'full', SHOP.user, '.*', '.*', '.*');
-    await node.ctl('set_vhost_limits', '-p', 'full', '{"max-connections":0}');
+    await own.node.ctl('set_permissions', '-p', 'full', SHOP.user, '.*', '.*', '.*');
+    await own.node.ctl('set_vhost_limits', '-p', 'full', '{"max-connections":0}');
   }, 120_000);
-
-  afterAll(() => node?.dispose());
-
-  beforeEach(async () => {
-    door = await Door.open(node.url());
-    lab = new Lab();
-  });
-
-  afterEach(async () => {
-    await lab.dispose();
-    await door.turn('closed');
-  });
 
   describe('what the broker refuses', () => {
     // of a virtual host the driver tells nothing, so that it takes more than one try for each connection
@@ -63,26 +44,28 @@ onNode('credentials', () => {
       expect(error).toBeInstanceOf(ConnectionError);
       expect(error).toMatchObject({ code: 'CONNECTION_REFUSED', retryable: false });
       const { message } = error as EventBusError;
-      expect(message).toContain(`127.0.0.1:${door.port}${vhost === undefined ? '' : `/${encodeURIComponent(vhost)}`}`);
-      expect([inspect(error, { depth: 10 }), ...lab.lines].join('\n')).not.toContain('c4nary');
+      expect(message).toContain(
+        `127.0.0.1:${own.door.port}${vhost === undefined ? '' : `/${encodeURIComponent(vhost)}`}`,
+      );
+      expect([inspect(error, { depth: 10 }), ...own.lab.lines].join('\n')).not.toContain('c4nary');
     }
 
     /** It has stopped for good: not even the longest pause of the first minute brings another try. */
     async function assertNoMoreTries(atMost: number): Promise<void> {
       // one of the two connections may be a try behind the other
       await quiet(1_000);
-      const { length } = door.arrivals;
+      const { length } = own.door.arrivals;
       expect(length).toBeGreaterThanOrEqual(1);
       expect(length).toBeLessThanOrEqual(atMost);
       await quiet(2_000);
-      expect(door.arrivals).toHaveLength(length);
-      expect(door.connections).toBe(0);
+      expect(own.door.arrivals).toHaveLength(length);
+      expect(own.door.connections).toBe(0);
     }
 
     it.each(cases)('%s: the boot is rejected within 2 s, for good', async (_, user, vhost, tries) => {
-      const options = { transport: door.url(user, vhost), startup: { timeoutMs: 20_000 } };
+      const options = { transport: own.door.url(user, vhost), startup: { timeoutMs: 20_000 } };
       const before = Date.now();
-      const error = await lab.bootFails({ options });
+      const error = await own.lab.bootFails({ options });
       expect(Date.now() - before).toBeLessThan(REFUSED_MS);
       check(error, vhost);
       await assertNoMoreTries(tries);
@@ -91,8 +74,8 @@ onNode('credentials', () => {
     it.each(cases)(
       '%s in the background: down, and every publish is rejected at once',
       async (_, user, vhost, tries) => {
-        const { app, bus } = await lab.boot({
-          options: { transport: door.url(user, vhost), startup: { mode: 'background' } },
+        const { app, bus } = await own.lab.boot({
+          options: { transport: own.door.url(user, vhost), startup: { mode: 'background' } },
         });
         const first = bus.publish('orders.created', { id: 1 }).catch((error: unknown) => error);
         check(await bounded(first, REFUSED_MS, 'the publish'), vhost);
@@ -101,7 +84,7 @@ onNode('credentials', () => {
         const second = await bus.publish('orders.created', { id: 2 }).catch((error: unknown) => error);
         check(second, vhost);
         expect(Date.now() - before).toBeLessThan(100);
-        expect(lab.lines.filter((line) => line.startsWith('error '))).not.toHaveLength(0);
+        expect(own.lab.lines.filter((line) => line.startsWith('error '))).not.toHaveLength(0);
         await assertNoMoreTries(tries);
         await bounded(app.close(), 1_000, 'close');
       },
@@ -118,19 +101,19 @@ onNode('credentials', () => {
     it.each(odd)('%s, percent-encoded: connects', async (_, user) => {
       await add(user);
       const traffic = new Traffic();
-      const { bus } = await lab.boot({
-        options: { transport: door.url(user), startup: { timeoutMs: 3_000 } },
+      const { bus } = await own.lab.boot({
+        options: { transport: own.door.url(user), startup: { timeoutMs: 3_000 } },
         providers: [traffic.listener()],
       });
       expect(await bus.publish('traffic.go', { n: 1 })).toMatchObject({ state: 'confirmed', routed: true });
-      expect(inspect([bus.describe(), lab.lines], { depth: 10 })).not.toContain('c4nary');
+      expect(inspect([bus.describe(), own.lab.lines], { depth: 10 })).not.toContain('c4nary');
     });
 
     it('a virtual host with reserved characters, percent-encoded: connects', async () => {
       const vhost = 'shop/eu:1@%?#';
-      await node.ctl('add_vhost', vhost);
-      await node.ctl('set_permissions', '-p', vhost, SHOP.user, '.*', '.*', '.*');
-      const { bus } = await lab.boot({ options: { transport: door.url(SHOP, vhost) } });
+      await own.node.ctl('add_vhost', vhost);
+      await own.node.ctl('set_permissions', '-p', vhost, SHOP.user, '.*', '.*', '.*');
+      const { bus } = await own.lab.boot({ options: { transport: own.door.url(SHOP, vhost) } });
       expect(bus.status).toBe('up');
     });
   });
@@ -139,18 +122,18 @@ onNode('credentials', () => {
     const user = { user: 'c4nary-rotated', password: 'c4nary-first' };
     await add(user);
     const traffic = new Traffic();
-    const { bus } = await lab.boot({ options: { transport: door.url(user) }, providers: [traffic.listener()] });
-    await node.ctl('change_password', user.user, 'c4nary-second');
-    expect(door.cut()).toBe(2);
-    const tries = door.arrivals.length;
+    const { bus } = await own.lab.boot({ options: { transport: own.door.url(user) }, providers: [traffic.listener()] });
+    await own.node.ctl('change_password', user.user, 'c4nary-second');
+    expect(own.door.cut()).toBe(2);
+    const tries = own.door.arrivals.length;
     const waiting = bus.publish('traffic.go', { n: 1 }, { timeoutMs: 20_000 }).catch((error: unknown) => error);
-    await until('it has tried', () => door.arrivals.length >= tries + 6);
+    await until('it has tried', () => own.door.arrivals.length >= tries + 6);
     expect(bus.status).toBe('down');
-    await node.ctl('change_password', user.user, user.password);
+    await own.node.ctl('change_password', user.user, user.password);
     expect(await bounded(waiting, 10_000, 'the publish')).toMatchObject({ state: 'confirmed', routed: true });
     await until('it is handled', () => traffic.handled.has(1));
-    expect(lab.lines.join('\n')).not.toContain('c4nary');
+    expect(own.lab.lines.join('\n')).not.toContain('c4nary');
     // else an operator sees only that the connection was lost
-    expect(lab.lines.join('\n')).toMatch(/ACCESS.REFUSED/);
+    expect(own.lab.lines.join('\n')).toMatch(/ACCESS.REFUSED/);
   });
 });

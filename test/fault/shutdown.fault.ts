@@ -1,25 +1,20 @@
 import 'reflect-metadata';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { beforeEach, describe, expect, it } from '@jest/globals';
 import { Injectable } from '@nestjs/common';
 import type { TestingModule } from '@nestjs/testing';
 import { EventBusError, type EventBusModuleOptions, EventBusService, OnEvent } from '../../lib/index.js';
 import { Log } from '../../lib/testing/contract/log.js';
 import { bounded, quiet, until } from '../../lib/testing/contract/until.js';
-import { Lab } from '../support/lab.js';
-import { Door } from './harness/door.js';
 import { handlesLeft, openHandles } from './harness/open-handles.js';
-import { findRabbitMqServer, RabbitMqNode } from './harness/rabbitmq-node.js';
+import { OwnBroker } from './harness/own-broker.js';
 import { Traffic } from './harness/traffic.js';
 
 const DEADLINE_MS = 2_000;
 const GRACE_MS = 1_000;
 const ALL_MEMORY = '0.4';
 const NO_MEMORY = '0.00001';
-const onNode = findRabbitMqServer() ? describe : describe.skip;
+const own = new OwnBroker();
 
-let node: RabbitMqNode;
-let door: Door;
-let lab: Lab;
 let before: ReturnType<typeof openHandles>;
 
 interface Fault {
@@ -33,24 +28,24 @@ interface Fault {
 
 const down = { noticed: 'down' } as const;
 const silence = async (): Promise<void> => {
-  await door.turn('silent');
-  expect(door.freeze()).toBe(2);
+  await own.door.turn('silent');
+  expect(own.door.freeze()).toBe(2);
 };
 const refusal = async (): Promise<void> => {
-  await door.turn('reset');
-  expect(door.cut()).toBe(2);
+  await own.door.turn('reset');
+  expect(own.door.cut()).toBe(2);
 };
-const open = (): Promise<void> => door.turn('forward');
+const open = (): Promise<void> => own.door.turn('forward');
 const none = async (): Promise<void> => undefined;
 
 const faults: readonly Fault[] = [
   { name: 'in peace', begin: none, end: none },
-  { name: 'its broker was killed just now', begin: () => node.kill(), end: restart },
-  { name: 'its broker was killed, and it knows', begin: () => node.kill(), end: restart, ...down },
+  { name: 'its broker was killed just now', begin: () => own.node.kill(), end: restart },
+  { name: 'its broker was killed, and it knows', begin: () => own.node.kill(), end: restart, ...down },
   { name: 'its connections are refused just now', begin: refusal, end: open },
   { name: 'its connections are refused, and it knows', begin: refusal, end: open, ...down },
   { name: 'the network swallows everything', begin: silence, end: open },
-  { name: 'its broker is frozen', begin: async () => node.pause(), end: async () => node.resume() },
+  { name: 'its broker is frozen', begin: async () => own.node.pause(), end: async () => own.node.resume() },
   {
     name: 'its broker blocks publishers',
     begin: () => memory(NO_MEMORY),
@@ -60,15 +55,15 @@ const faults: readonly Fault[] = [
 ];
 
 async function memory(watermark: string): Promise<void> {
-  await node.ctl('set_vm_memory_high_watermark', watermark);
+  await own.node.ctl('set_vm_memory_high_watermark', watermark);
 }
 
 async function restart(): Promise<void> {
-  await node.restart();
+  await own.node.restart();
 }
 
 const options = (over: EventBusModuleOptions = {}): EventBusModuleOptions => ({
-  transport: door.url(),
+  transport: own.door.url(),
   shutdown: { deadlineMs: DEADLINE_MS },
   consume: { concurrency: 10, retry: false },
   ...over,
@@ -82,9 +77,9 @@ async function closes(app: TestingModule, times = 1): Promise<void> {
   await bounded(all, DEADLINE_MS + 10_000, 'close');
   expect(Date.now() - begun).toBeLessThanOrEqual(DEADLINE_MS + GRACE_MS);
   expect(app.get(EventBusService).status).toBe('closed');
-  await until('its connections are gone', () => door.connections === 0, 500);
+  await until('its connections are gone', () => own.door.connections === 0, 500);
   // what still goes from the door to the broker is not its concern
-  door.cut();
+  own.door.cut();
   expect(await handlesLeft(before)).toEqual([]);
 }
 
@@ -96,30 +91,17 @@ async function assertSettled(traffic: Traffic): Promise<void> {
   expect(strange).toEqual([]);
 }
 
-onNode('an application that is closed', () => {
-  beforeAll(async () => {
-    node = await RabbitMqNode.start();
-  }, 120_000);
-
-  afterAll(() => node?.dispose());
-
+own.suite('an application that is closed', () => {
   beforeEach(async () => {
-    door = await Door.open(node.url());
-    lab = new Lab();
     before = openHandles();
-  });
-
-  afterEach(async () => {
-    await lab.dispose();
-    await door.turn('closed');
   });
 
   it.each(faults)(
     'under load, when $name: ends by its deadline, every publish is answered, nothing is lost',
     async ({ begin, end, noticed }) => {
       const traffic = new Traffic({ publishers: 50, pauseMs: 1, handlerMs: 40, timeoutMs: 30_000 });
-      const { app, bus } = await lab.boot({ options: options(), providers: [traffic.listener()] });
-      await node.settleQueues();
+      const { app, bus } = await own.lab.boot({ options: options(), providers: [traffic.listener()] });
+      await own.node.settleQueues();
       traffic.start(bus);
       await until('it is under load', () => traffic.handled.size > 100);
       await begin(bus);
@@ -131,11 +113,11 @@ onNode('an application that is closed', () => {
       } finally {
         await end();
       }
-      expect(node.isRunning).toBe(true);
+      expect(own.node.isRunning).toBe(true);
       const handled = traffic.handled.size;
       await quiet(100);
       expect(traffic.handled.size).toBe(handled);
-      await lab.boot({ options: options(), providers: [traffic.hurry().listener()] });
+      await own.lab.boot({ options: options(), providers: [traffic.hurry().listener()] });
       await until('all is handled', () => traffic.lost.length === 0).catch(() => undefined);
       expect({ lost: traffic.lost.length, unrouted: traffic.unrouted }).toEqual({ lost: 0, unrouted: 0 });
       expect(traffic.confirmed.size).toBeGreaterThan(100);
@@ -147,7 +129,7 @@ onNode('an application that is closed', () => {
     'twice at once, when $name: both end by the deadline',
     async ({ begin, end, noticed }) => {
       const traffic = new Traffic({ publishers: 50, pauseMs: 1, handlerMs: 40, timeoutMs: 30_000 });
-      const { app, bus } = await lab.boot({ options: options(), providers: [traffic.listener()] });
+      const { app, bus } = await own.lab.boot({ options: options(), providers: [traffic.listener()] });
       traffic.start(bus);
       await until('it is under load', () => traffic.handled.size > 50);
       await begin(bus);
@@ -175,48 +157,48 @@ onNode('an application that is closed', () => {
         if (signals.length === 1) await new Promise<never>(() => undefined);
       }
     }
-    const { app, bus } = await lab.boot({ options: options(), providers: [StuckListener] });
+    const { app, bus } = await own.lab.boot({ options: options(), providers: [StuckListener] });
     await bus.publish('stuck.go', 1);
     await started.reach(1);
     await closes(app);
     expect(signals[0]?.aborted).toBe(true);
-    await lab.boot({ options: options(), providers: [StuckListener] });
+    await own.lab.boot({ options: options(), providers: [StuckListener] });
     expect(await started.settle(2)).toEqual([1, 1]);
   });
 
   describe('before it is up', () => {
     it.each(['silent', 'reset', 'closed'] as const)('in the background, its broker is %s', async (state) => {
-      await door.turn(state);
+      await own.door.turn(state);
       before = openHandles();
-      const booted = lab.boot({ options: options({ startup: { mode: 'background' } }) });
+      const booted = own.lab.boot({ options: options({ startup: { mode: 'background' } }) });
       const { app, bus } = await bounded(booted, 1_000, 'the boot');
       const publishes = Array.from({ length: 50 }, (_, n) => bus.publish('orders.created', n).catch((e: unknown) => e));
-      await until('it tries', () => state === 'closed' || door.arrivals.length >= 2);
+      await until('it tries', () => state === 'closed' || own.door.arrivals.length >= 2);
       await closes(app, 2);
       const outcomes = await bounded(Promise.all(publishes), 500, 'settling all publishes');
       expect(outcomes).toMatchObject(Array(50).fill({ code: 'BUS_CLOSED' }));
-      const tries = door.arrivals.length;
+      const tries = own.door.arrivals.length;
       await quiet(1_000);
-      expect(door.arrivals).toHaveLength(tries);
+      expect(own.door.arrivals).toHaveLength(tries);
     });
 
     it.each(['silent', 'reset'] as const)(
       'while it waits for its broker, which is %s: when that wait ends',
       async (state) => {
-        await door.turn(state);
+        await own.door.turn(state);
         const startup = { timeoutMs: 1_000 };
-        const app = await lab.compile({ options: options({ startup }) });
+        const app = await own.lab.compile({ options: options({ startup }) });
         const booting = app.init().catch((error: unknown) => error);
-        await until('it tries', () => door.arrivals.length >= 2);
+        await until('it tries', () => own.door.arrivals.length >= 2);
         const closing = app.close();
         expect(await bounded(booting, startup.timeoutMs + GRACE_MS, 'the boot')).toMatchObject({
           code: expect.stringMatching(/^(CONNECTION|BUS_CLOSED)$/),
         });
         await bounded(closing, DEADLINE_MS + GRACE_MS, 'close');
         await closes(app);
-        const tries = door.arrivals.length;
+        const tries = own.door.arrivals.length;
         await quiet(1_000);
-        expect(door.arrivals).toHaveLength(tries);
+        expect(own.door.arrivals).toHaveLength(tries);
       },
     );
   });
@@ -225,7 +207,7 @@ onNode('an application that is closed', () => {
     for (const delay of [0, 1, 2, 5, 10, 20, 40, 80, 160]) {
       before = openHandles();
       const traffic = new Traffic();
-      const { app } = await lab.boot({
+      const { app } = await own.lab.boot({
         options: options({ startup: { mode: 'background' } }),
         providers: [traffic.listener()],
       });
@@ -235,6 +217,6 @@ onNode('an application that is closed', () => {
       // the broker is well: there is nothing to wait for
       expect({ delay, tookLong: Date.now() - begun > GRACE_MS }).toEqual({ delay, tookLong: false });
     }
-    expect(lab.lines.filter((line) => line.startsWith('error '))).toEqual([]);
+    expect(own.lab.lines.filter((line) => line.startsWith('error '))).toEqual([]);
   });
 });
