@@ -29,8 +29,8 @@ async function run({ short, log }: ProofOptions): Promise<Figures> {
       times.push(at - readyAt);
       log(`restart ${probe} of ${restarts}: handled ${at - readyAt} ms after the broker answered`);
     }
-    const [end] = await stage.finish(publishers.active, TIMEOUT_MS);
-    const verdict = await stage.judge(node.faults, end?.pending ?? Number.NaN);
+    const ends = await stage.finish(publishers.active, TIMEOUT_MS);
+    const outcome = await stage.judge(node.faults, ends);
     return {
       broker,
       figures: {
@@ -38,16 +38,14 @@ async function run({ short, log }: ProofOptions): Promise<Figures> {
         'median (ms)': median(times),
         'fastest (ms)': Math.min(...times),
         'slowest (ms)': Math.max(...times),
-        confirmed: verdict.confirmed,
-        duplicates: verdict.duplicates,
+        ...outcome.figures,
       },
       bars: {
         restarts: atLeast(times.length, restarts),
         // of two it says nothing
         ...(short ? {} : { 'median (ms)': atMost(median(times), 1_000) }),
         'slowest (ms)': atMost(Math.max(...times), 5_000),
-        lost: atMost(verdict.lost.length, 0),
-        problems: atMost(verdict.problems.length, 0),
+        ...outcome.bars,
       },
       series: times.map((ms) => ({ ms })),
     };

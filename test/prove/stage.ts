@@ -6,12 +6,57 @@ import { drainQueues } from '../fault/harness/queue-contents.js';
 import { RabbitMqNode } from '../fault/harness/rabbitmq-node.js';
 import { type Verdict, verify } from '../fault/harness/verdict.js';
 import { type PublisherSettings, RETRY_MS, type WorkerSettings } from '../fault/programs/settings.js';
+import { atMost, type Figures } from './proof.js';
 
 export const GROUP = 'work';
 export const EXCHANGE = 'proof';
 const POLL_MS = 25;
 const DRAIN_QUIET_MS = 20_000;
 const END_MS = 15_000;
+
+/** What became of the messages, in the words of a report. */
+class Judgement {
+  constructor(
+    private readonly verdict: Verdict,
+    private readonly book: LedgerBook,
+    private readonly ends: readonly PublisherEnd[],
+    private readonly dead: number,
+    private readonly left: number,
+  ) {}
+
+  get confirmed(): number {
+    return this.verdict.confirmed;
+  }
+
+  get duplicates(): number {
+    return this.verdict.duplicates;
+  }
+
+  get figures(): Figures['figures'] {
+    const { confirmed, handled, duplicates, problems } = this.verdict;
+    return {
+      confirmed,
+      handled,
+      duplicates,
+      'dead-lettered': this.dead,
+      'left in a queue': this.left,
+      problems: problems.join('; ') || 'none',
+    };
+  }
+
+  /** What is asked of every proof under load, whatever else it asks. */
+  get bars(): Figures['bars'] {
+    const { lost, unknown, problems } = this.verdict;
+    return {
+      lost: atMost(lost.length, 0),
+      'handled, never published': atMost(unknown.length, 0),
+      'publishes pending at the end': atMost(sumOf(this.ends, 'pending'), 0),
+      'publishes settled later than timeout + 1 s': atMost(sumOf(this.ends, 'late'), 0),
+      'unhandled rejections': atMost(this.book.unhandledRejections.length, 0),
+      problems: atMost(problems.length, 0),
+    };
+  }
+}
 
 /** What every proof under load needs: a broker to break, ledgers, and programs that publish and handle. */
 export class Stage {
@@ -77,12 +122,15 @@ export class Stage {
     return (await Promise.all(ends)) as unknown as readonly PublisherEnd[];
   }
 
-  /** Lets the workers finish, ends everything in order, reads what is left in the queues, and judges. */
+  /**
+   * Lets the workers finish, ends everything in order, reads what is left in the queues, and judges.
+   * @param ends what became of the publishes of each publisher
+   */
   async judge(
     faults: number,
-    pending: number,
+    ends: readonly PublisherEnd[],
     retryDelaysMs: readonly number[] = [],
-  ): Promise<Verdict & { readonly dead: number; readonly left: number }> {
+  ): Promise<Judgement> {
     const { book } = this;
     let seen = -1;
     let since = Date.now();
@@ -98,8 +146,9 @@ export class Stage {
     for (const text of book.unhandledRejections.slice(0, 3)) console.log(`  unhandled rejection: ${text}`);
     const { left, dead } = await drainQueues(this.node.url(), GROUP, retryDelaysMs);
     const { confirmed, sent, handled } = book;
+    const pending = sumOf(ends, 'pending');
     const verdict = verify({ confirmed, sent, handled, dead, left, pending, faults });
-    return { ...verdict, dead: dead.size, left: left.size };
+    return new Judgement(verdict, book, ends, dead.size, left.size);
   }
 
   async endPrograms(): Promise<void> {
@@ -123,6 +172,11 @@ export class Stage {
     const publisher = `${name}${++this.publisherCount}`;
     return { ...settings, publisher, ledger: this.book.open(name) };
   }
+}
+
+/** Of no end at all it is not a number, which clears no bar. */
+function sumOf(ends: readonly PublisherEnd[], field: 'pending' | 'late'): number {
+  return ends.length === 0 ? Number.NaN : ends.reduce((sum, end) => sum + end[field], 0);
 }
 
 export { RETRY_MS };
