@@ -21,10 +21,19 @@ export class EventBusError extends Error {
   }
 }
 
-/** The bus or its transport is closed (or closing); nothing was sent. */
+/** The bus or its transport is closed, or closing. If `sent`, the outcome of a publish is unknown; else nothing was sent. */
 export class BusClosedError extends EventBusError {
-  constructor(what: string) {
-    super('BUS_CLOSED', `Cannot ${what}: the event bus is closed.`);
+  /** Whether the bytes had been handed to the broker. */
+  readonly sent: boolean;
+
+  constructor(what: string, sent = false) {
+    super(
+      'BUS_CLOSED',
+      sent
+        ? 'The event bus was closed before the broker had confirmed the event: the outcome is unknown. Publish again with the same id; idempotent consumers handle it once.'
+        : `Cannot ${what}: the event bus is closed.`,
+    );
+    this.sent = sent;
   }
 }
 
@@ -130,7 +139,10 @@ export interface TopologyConflict {
   readonly want?: string;
 }
 
-/** Queues or exchanges that are missing at the broker or have other arguments there. Nothing was changed. */
+/**
+ * Queues or exchanges that are missing at the broker or have other arguments there. Nothing was changed. Rejects the start
+ * with `startup.mode: 'wait'`, and every publish when it concerns an exchange; trying again does not help.
+ */
 export class TopologyConflictError extends EventBusError {
   readonly conflicts: readonly TopologyConflict[];
 
@@ -152,7 +164,10 @@ function describeConflict({ kind, entity, argument, have, want }: TopologyConfli
   return `${name} has ${argument} = ${have} at the broker, and ${want} is wanted here. Use another name, migrate it, or take it as it is with assert: 'check'.`;
 }
 
-/** The broker cannot be reached, or refused the credentials or the virtual host (then `retryable` is false). */
+/**
+ * The broker cannot be reached. Or it refuses the credentials or virtual host (`CONNECTION_REFUSED`), its certificate is not
+ * trusted (`TLS_REFUSED`), the user may not do that (`ACCESS_REFUSED`): then `retryable` is false.
+ */
 export class ConnectionError extends EventBusError {
   constructor(message: string, options?: EventBusErrorOptions, code = 'CONNECTION') {
     super(code, message, { retryable: true, ...options });

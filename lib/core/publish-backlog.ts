@@ -182,15 +182,15 @@ export class PublishBacklog<T = Target> {
   }
 
   /** Rejects everything that is waiting or sent. */
-  rejectAll(error: Error): void {
-    for (const outgoing of [...this.sent, ...this.waiting.drain()]) outgoing.reject(error);
+  rejectAll(errorOf: (outgoing: Outgoing<T>) => Error): void {
+    for (const outgoing of [...this.sent, ...this.waiting.drain()]) outgoing.reject(errorOf(outgoing));
     this.waitingBytes = 0;
   }
 
   /** Takes nothing more, and rejects everything that is left. */
-  close(error: Error): void {
+  close(errorOf: (outgoing: Outgoing<T>) => Error): void {
     this.stop();
-    this.rejectAll(error);
+    this.rejectAll(errorOf);
     if (this.timer) clearInterval(this.timer);
     this.timer = undefined;
   }

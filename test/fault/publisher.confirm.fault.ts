@@ -1,6 +1,7 @@
 import 'reflect-metadata';
+import { setInterval as ticks } from 'node:timers/promises';
 import { describe, expect, it } from '@jest/globals';
-import { PublishRejectedError, PublishTimeoutError } from '../../lib/index.js';
+import { BusClosedError, PublishRejectedError, PublishTimeoutError } from '../../lib/index.js';
 import { Log } from '../../lib/testing/contract/log.js';
 import { bounded, until } from '../../lib/testing/contract/until.js';
 import type { Call } from './harness/fake-broker.js';
@@ -88,6 +89,40 @@ describe('a broker that does not confirm', () => {
   );
 
   it(
+    'one topic without confirms, all the time: those beside it never wait for it while the channel is exchanged',
+    withFakeBroker(async (parts) => {
+      const { lab, broker } = parts;
+      const [window, sickMs, healthyMs, atMostMs] = [10, 500, 10, 1_500];
+      confirmLater(parts, 'orders.lost');
+      const seen = new Log<unknown>('events');
+      const listener = orderListener(seen);
+      const { bus } = await lab.boot({ options: { publish: { window } }, providers: [listener] });
+      const channels = broker.got('ChannelOpen').length;
+      const sick: ReturnType<typeof outcomeOf>[] = [];
+      const healthy: ReturnType<typeof outcomeOf>[] = [];
+      // until the first has timed out, ten windows have passed since, and the channel was exchanged
+      const end = Date.now() + 6_000;
+      for await (const _ of ticks(healthyMs)) {
+        if (Date.now() >= end) break;
+        if (healthy.length % (sickMs / healthyMs) === 0) {
+          sick.push(outcomeOf(bus.publish('orders.lost', 'lost', { timeoutMs: 3_000 })));
+        }
+        healthy.push(outcomeOf(bus.publish('orders.good', healthy.length)));
+      }
+      const outcomes = await bounded(Promise.all(healthy), 2 * atMostMs, 'the healthy publishes');
+      expect(broker.got('ChannelOpen').length).toBeGreaterThan(channels);
+      expect(outcomes.filter(({ error }) => error)).toEqual([]);
+      expect(Math.max(...outcomes.map(({ ms }) => ms))).toBeLessThanOrEqual(atMostMs);
+      for (const { error } of await Promise.all(sick)) expect(error).toBeInstanceOf(PublishTimeoutError);
+      const good = (): ReadonlySet<unknown> => new Set(seen.items.filter((item) => item !== 'lost'));
+      await until('all are handled', () => good().size === healthy.length);
+      expect(pendingOf(bus)).toBe(0);
+      expect(broker.gave('ChannelClose')).toEqual([]);
+    }),
+    20_000,
+  );
+
+  it(
     'confirms out of order, several at once and late settle each publish once',
     withFakeBroker(async ({ lab, broker }) => {
       const held: Call['channel'][] = [];
@@ -132,6 +167,64 @@ describe('a broker that does not confirm', () => {
       expect(outcomes.filter(({ value }) => value?.routed === true)).toHaveLength(49);
       expect(outcomes[25]?.error).toBeInstanceOf(PublishRejectedError);
       expect(outcomes[25]?.error).toMatchObject({ code: 'NACKED', retryable: true });
+      expect(pendingOf(bus)).toBe(0);
+    }),
+  );
+});
+
+describe('a close with publishes that have no answer', () => {
+  it(
+    'says which of them was sent, so that its outcome is unknown, and which was not',
+    withFakeBroker(async (parts) => {
+      const { lab, broker } = parts;
+      confirmLater(parts, 'orders.lost');
+      const options = { publish: { window: 1 }, shutdown: { deadlineMs: 300 } };
+      const { app, bus } = await lab.boot({ options, providers: [orderListener(new Log<unknown>('events'))] });
+      const sent = outcomeOf(bus.publish('orders.lost', 1));
+      const waiting = outcomeOf(bus.publish('orders.never', 2));
+      await until('the first has come', () => broker.ids('orders.lost').length === 1);
+      await bounded(app.close(), 3_000, 'the close');
+      const { error: unknown } = await bounded(sent, 500, 'the publish that was sent');
+      expect(unknown).toBeInstanceOf(BusClosedError);
+      expect(unknown).toMatchObject({ code: 'BUS_CLOSED', sent: true });
+      expect(unknown?.message).toContain('outcome is unknown');
+      const { error: unsent } = await bounded(waiting, 500, 'the publish that waited');
+      expect(unsent).toBeInstanceOf(BusClosedError);
+      expect(unsent).toMatchObject({ code: 'BUS_CLOSED', sent: false });
+      expect(unsent?.message).not.toContain('unknown');
+      expect(broker.ids('orders.never')).toEqual([]);
+    }),
+  );
+});
+
+describe('a retry copy', () => {
+  it(
+    'that is confirmed later than a publish may take: the handler runs as often as its policy says',
+    withFakeBroker(async ({ lab, broker }) => {
+      const [timeoutMs, lateMs, delayMs] = [300, 600, 50];
+      const group = groupOf(lab);
+      const toQueue = (name: string) =>
+        broker.got('BasicPublish').filter(({ message }) => message?.exchange === '' && message.routingKey === name);
+      // keeps each copy for its delay, and brings it back as its own dead letter
+      broker.on('BasicPublish', (call) => {
+        const { channel, message } = call;
+        if (message?.exchange !== '' || !message.routingKey.startsWith(`${group}.retry.`)) return false;
+        const tag = channel.published;
+        setTimeout(() => broker.store.queue(group).push({ ...message, routingKey: group }), delayMs);
+        setTimeout(() => channel.confirm(tag), lateMs);
+        return true;
+      });
+      const seen = new Log<unknown>('events');
+      const listener = orderListener(seen, { retry: { delaysMs: [delayMs] } }, () => {
+        throw new Error('always');
+      });
+      const { bus } = await lab.boot({ options: { publish: { timeoutMs } }, providers: [listener] });
+      await bus.publish('orders.created', 1);
+      await until('both deliveries are acknowledged', () => broker.got('BasicAck').length >= 2, 5_000);
+      expect(await seen.settle(2, 2 * lateMs)).toEqual([1, 1]);
+      expect(toQueue(`${group}.retry.${delayMs}`)).toHaveLength(1);
+      expect(toQueue(`${group}.dlq`)).toHaveLength(1);
+      expect(bus.stats().groups[group]).toMatchObject({ retried: 1, deadLettered: 1 });
       expect(pendingOf(bus)).toBe(0);
     }),
   );

@@ -95,8 +95,9 @@ export class MemoryTransport implements Transport {
     return sent;
   }
 
-  async consume(source: Source, events: ConsumeEvents): Promise<Consumer> {
+  async consume(source: Source, events: ConsumeEvents, signal?: AbortSignal): Promise<Consumer> {
     this.assertOpen('subscribe');
+    signal?.throwIfAborted();
     const queue = source.group === undefined ? this.privateQueue(source) : this.groupQueue(source);
     const consumer = new MemoryConsumer(queue, source.prefetch, events, (closed) => {
       this.consumers.delete(closed);
@@ -137,7 +138,7 @@ export class MemoryTransport implements Transport {
     await Promise.all([...this.consumers].map((consumer) => consumer.close({ deadlineMs })));
     this.backlog.stop();
     if (this.connection.state === 'up') this.flush();
-    this.backlog.close(new BusClosedError('publish'));
+    this.backlog.close(() => new BusClosedError('publish'));
     clearImmediate(this.scheduled);
     for (const queue of [...this.queues.values(), ...this.privateQueues]) queue.close();
     this.connection.become('closed');

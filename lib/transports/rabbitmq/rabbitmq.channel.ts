@@ -5,7 +5,7 @@ import type { RabbitMqLink } from './rabbitmq.link.js';
 
 /** Bound for each exchange of frames with the broker. */
 const RPC_TIMEOUT_MS = 10_000;
-const FIRST_BACKOFF_MS = 100;
+const FIRST_BACKOFF_MS = 50;
 const BACKOFF_CAP_MS = 5_000;
 
 export interface ChannelHooks<C extends Channel> {

@@ -1,7 +1,7 @@
 import type { Channel, ConsumeMessage } from 'amqplib';
 import { pause } from '../../core/deadline.js';
 import { type Delivery, LazySignal, type Settlement } from '../../core/delivery.js';
-import { MessageTooLargeError, PublishRejectedError } from '../../core/errors.js';
+import { PublishRejectedError } from '../../core/errors.js';
 import type { Message } from '../../core/message.js';
 import type { DeclareMode } from '../../core/transport.js';
 import { attemptOf, deferralsOf, firstFailedAtOf, returnsOf, toMessage } from './rabbitmq.codec.js';
@@ -116,7 +116,5 @@ export class RabbitMqDelivery extends LazySignal implements Delivery {
 
 /** The copy itself cannot be written; a queue that is full, missing or forbidden may be mended. */
 function isHopeless(error: unknown): boolean {
-  return (
-    error instanceof MessageTooLargeError || (error instanceof PublishRejectedError && error.code === 'NOT_ENCODABLE')
-  );
+  return error instanceof PublishRejectedError && error.code === 'NOT_ENCODABLE';
 }

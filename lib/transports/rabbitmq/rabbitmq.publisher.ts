@@ -3,7 +3,6 @@ import {
   BrokerBlockedError,
   BusClosedError,
   EventBusError,
-  MessageTooLargeError,
   PublishRejectedError,
   PublishTimeoutError,
 } from '../../core/errors.js';
@@ -11,15 +10,15 @@ import type { Message } from '../../core/message.js';
 import { type BacklogOptions, type Outgoing, PublishBacklog } from '../../core/publish-backlog.js';
 import type { Routed, TransportPublishOptions } from '../../core/transport.js';
 import { type ChannelError, openConfirmChannel, SupervisedChannel } from './rabbitmq.channel.js';
+import { RabbitMqChannelWear } from './rabbitmq.channel-wear.js';
 import { type CopyState, toProperties } from './rabbitmq.codec.js';
 import type { RabbitMqLink } from './rabbitmq.link.js';
+import { RabbitMqSuspects } from './rabbitmq.suspects.js';
 import { type AmqpTarget, asBuffer, copyState, exchangeName, routingKeyOf } from './rabbitmq.target.js';
 import { WriteBatch } from './rabbitmq.write-batch.js';
 
-/** After so many windows behind a message that is never confirmed, the channel is exchanged. */
-const BEHIND_WINDOWS = 10;
-/** So long after a first refusal a channel is exchanged at the next one. */
-const NACKED_MS = 5_000;
+/** A copy is not the user's publish: one that is given up while the broker stores it is a message too many. */
+const COPY_TIMEOUT_MS = 60_000;
 const ROUTED: Routed = Object.freeze({ routed: true });
 const NOT_ROUTED: Routed = Object.freeze({ routed: false });
 
@@ -34,25 +33,17 @@ export interface PublisherSettings extends BacklogOptions {
 
 /**
  * Publishes with confirms: in order, a window at a time. What a lost channel leaves unconfirmed is sent again with the
- * same id, before everything else. A message that makes the broker close the channel is found by sending the suspects
- * one by one, and rejects alone.
+ * same id, before everything else. A message that makes the broker close the channel is found by sending parts of the
+ * suspects, and rejects alone.
  */
 export class RabbitMqPublisher {
   private readonly backlog: PublishBacklog<AmqpTarget>;
   private readonly channel: SupervisedChannel<ConfirmChannel>;
   private readonly inFlight = new Set<Outgoing<AmqpTarget>>();
   private readonly unlisten: () => void;
-  /** The one of those that may have closed the last channel that is under way: alone, so that only it can be to blame. */
-  private probe: Outgoing<AmqpTarget> | undefined;
+  private readonly suspects = new RabbitMqSuspects();
+  private readonly wear: RabbitMqChannelWear;
   private isBlocked = false;
-  /** Sent on this channel, never confirmed, and no longer waited for. */
-  private unanswered = 0;
-  /** Sent since the first of those: the driver keeps a place for each. */
-  private behind = 0;
-  /** When this channel refused the first message. */
-  private nackedAt: number | undefined;
-  /** The channel is to be exchanged, when nothing is under way on it any more. */
-  private isLeaving = false;
   private batch: WriteBatch | undefined;
   private refusal: Error | undefined;
   /** Why nothing can be published at present, and waiting would not help. */
@@ -75,10 +66,7 @@ export class RabbitMqPublisher {
         await settings.prepare(channel, connection);
       },
       onReady: () => {
-        this.unanswered = 0;
-        this.behind = 0;
-        this.nackedAt = undefined;
-        this.isLeaving = false;
+        this.wear.reset();
         this.obstacle = undefined;
         settings.onPrepared?.();
         this.pump();
@@ -86,6 +74,7 @@ export class RabbitMqPublisher {
       onLost: (_, error) => this.onLost(error),
       onSetUpFailed: (error) => this.onPrepareFailed(error),
     });
+    this.wear = new RabbitMqChannelWear(settings.window, () => this.channel.renew());
     this.unlisten = link.listen({
       onBlocked: (isBlocked) => {
         this.isBlocked = isBlocked;
@@ -96,7 +85,7 @@ export class RabbitMqPublisher {
       },
       onRefused: (error) => {
         this.refusal = error;
-        this.backlog.close(error);
+        this.backlog.close(() => error);
       },
     });
   }
@@ -130,7 +119,8 @@ export class RabbitMqPublisher {
 
   /** Puts a copy straight into a queue. @returns whether the queue exists */
   async copy(queue: string, message: Message, state: CopyState): Promise<boolean> {
-    const { routed } = await this.publish({ kind: 'copy', queue, state }, message, { onFull: 'wait' });
+    const timeoutMs = Math.max(COPY_TIMEOUT_MS, this.settings.timeoutMs);
+    const { routed } = await this.publish({ kind: 'copy', queue, state }, message, { onFull: 'wait', timeoutMs });
     return routed;
   }
 
@@ -139,7 +129,8 @@ export class RabbitMqPublisher {
     const end = Date.now() + deadlineMs;
     this.backlog.stop();
     await this.backlog.settle(this.refusal ? 0 : deadlineMs);
-    this.backlog.close(new BusClosedError('publish'));
+    this.backlog.close((outgoing) => new BusClosedError('publish', outgoing.sent));
+    this.wear.reset();
     this.unlisten();
     await this.channel.close(Math.min(1_000, Math.max(50, end - Date.now())));
   }
@@ -147,19 +138,25 @@ export class RabbitMqPublisher {
   private pump(): void {
     const channel = this.channel.current;
     if (!channel || this.isBlocked) return;
-    while (!this.probe && !this.isLeaving) {
+    while (!this.wear.isWornOut) {
       const outgoing = this.backlog.peek();
-      if (!outgoing || this.inFlight.size >= (outgoing.isSuspect ? 1 : this.settings.window)) return;
+      if (!outgoing || !this.maySend(outgoing)) return;
       this.backlog.shift();
-      if (outgoing.isSuspect) this.probe = outgoing;
       if (!this.send(channel, outgoing)) return;
     }
+  }
+
+  private maySend({ isSuspect }: Outgoing<AmqpTarget>): boolean {
+    const { size } = this.inFlight;
+    if (size >= this.settings.window) return false;
+    return isSuspect ? this.suspects.mayTry(size) : !this.suspects.isTrying;
   }
 
   /** @returns false when the channel is closing; then its loss is about to be told, and the message waits for the next one */
   private send(channel: ConfirmChannel, outgoing: Outgoing<AmqpTarget>): boolean {
     const { target, message } = outgoing;
     this.inFlight.add(outgoing);
+    if (outgoing.isSuspect) this.suspects.tried();
     this.batch?.begin();
     try {
       channel.publish(
@@ -170,22 +167,22 @@ export class RabbitMqPublisher {
         (error: Error | null) => this.onConfirm(outgoing, error),
       );
       outgoing.sent = true;
-      if (this.unanswered > 0 && ++this.behind >= BEHIND_WINDOWS * this.settings.window) this.leave();
+      this.wear.sent();
       return true;
     } catch (error) {
+      const { isSuspect } = outgoing;
       this.take(outgoing);
       if (isChannelClosing(error)) {
+        outgoing.isSuspect = isSuspect;
         this.backlog.putBack([outgoing]);
         return false;
       }
       outgoing.reject(
-        error instanceof RangeError
-          ? new MessageTooLargeError('Headers', 65_536, 65_536)
-          : new PublishRejectedError(
-              'The message cannot be written as AMQP.',
-              { cause: error, retryable: false },
-              'NOT_ENCODABLE',
-            ),
+        new PublishRejectedError(
+          `The message cannot be written as AMQP${error instanceof RangeError ? ': its headers are larger than 64 KiB' : ''}.`,
+          { cause: error, retryable: false },
+          'NOT_ENCODABLE',
+        ),
       );
       return true;
     }
@@ -195,22 +192,19 @@ export class RabbitMqPublisher {
     this.settings.onPrepareFailed?.(error);
     if (!(error instanceof EventBusError) || error.retryable) return;
     this.obstacle = error;
-    this.backlog.rejectAll(error);
+    this.backlog.rejectAll(() => error);
   }
 
   private onConfirm(outgoing: Outgoing<AmqpTarget>, error: Error | null): void {
     // any other error says that the channel is gone, which onLost hears as well
     if (error !== null && error.message !== 'message nacked') return;
     if (!this.take(outgoing)) {
-      // one of a channel that was exchanged meanwhile is counted no more
-      if (this.unanswered > 0 && --this.unanswered === 0) this.behind = 0;
+      this.wear.answered();
       return;
     }
-    outgoing.isSuspect = false;
     if (error === null) outgoing.resolve(outgoing.returned ? NOT_ROUTED : ROUTED);
     else this.onNack(outgoing);
-    if (this.isLeaving) this.leave();
-    else if (this.backlog.size > 0) this.pump();
+    this.goOn();
   }
 
   /**
@@ -218,33 +212,34 @@ export class RabbitMqPublisher {
    * keeps it, so that after a window of them the channel is exchanged.
    */
   private onGivenUp(outgoing: Outgoing<AmqpTarget>): void {
-    const isProbe = this.probe === outgoing;
+    const { isSuspect } = outgoing;
     if (!this.take(outgoing)) return;
-    this.unanswered++;
-    // a suspect may still close the channel, and must not take others with it
-    if (isProbe || this.isLeaving || this.unanswered >= this.settings.window) this.leave();
-    else this.pump();
+    this.wear.gaveUp(isSuspect);
+    this.goOn();
   }
 
-  /** A queue that was full may have room again, of which RabbitMQ 3.10 tells only new channels. */
   private onNack(outgoing: Outgoing<AmqpTarget>): void {
     outgoing.reject(
       new PublishRejectedError('The broker refused the message (queue full, or an internal error).', {}, 'NACKED'),
     );
-    this.nackedAt ??= Date.now();
-    if (Date.now() - this.nackedAt >= NACKED_MS) this.isLeaving = true;
+    this.wear.refused();
   }
 
-  /** Sends nothing more on this channel, and takes another one when all that is under way has its answer. */
-  private leave(): void {
-    this.isLeaving = true;
-    if (this.inFlight.size === 0) this.channel.renew();
+  /** After each answer: with the next messages, or, where nothing is under way on a channel that is worn out, with another. */
+  private goOn(): void {
+    if (!this.wear.isWornOut) {
+      if (this.backlog.size > 0) this.pump();
+    } else if (this.inFlight.size === 0) {
+      this.channel.renew();
+    }
   }
 
   /** Out of what is under way. @returns whether it was */
   private take(outgoing: Outgoing<AmqpTarget>): boolean {
-    if (this.probe === outgoing) this.probe = undefined;
-    return this.inFlight.delete(outgoing);
+    if (!this.inFlight.delete(outgoing)) return false;
+    if (outgoing.isSuspect) this.suspects.cleared();
+    outgoing.isSuspect = false;
+    return true;
   }
 
   /** Comes before the confirm of the same message, so the match is near the front. */
@@ -264,10 +259,11 @@ export class RabbitMqPublisher {
   private onLost(error: ChannelError | undefined): void {
     const sent = [...this.inFlight];
     this.inFlight.clear();
-    this.probe = undefined;
-    this.isLeaving = false;
+    this.suspects.forget();
+    const isAlone = sent.length === 1 && !this.wear.hasUnanswered;
+    this.wear.reset();
     // a missing exchange is declared again with the next channel; only who fails again is to blame
-    if (error && sent.length === 1 && (error.code !== 404 || sent[0]?.isSuspect)) {
+    if (error && isAlone && (error.code !== 404 || sent[0]?.isSuspect)) {
       sent[0]?.reject(
         new PublishRejectedError(
           `The broker closed the channel because of this message: ${error.message}`,
@@ -278,6 +274,7 @@ export class RabbitMqPublisher {
       return;
     }
     if (error) {
+      this.suspects.accuse(sent.length);
       for (const outgoing of sent) outgoing.isSuspect = true;
     }
     this.backlog.putBack(sent);

@@ -116,7 +116,7 @@ describe('PublishBacklog', () => {
     add('b');
     const first = backlog.shift();
     if (first) sent.add(first);
-    backlog.close(new BusClosedError('publish'));
+    backlog.close(() => new BusClosedError('publish'));
     add('c');
     await settled();
     expect(outcomes.sort()).toEqual(['a BusClosedError', 'b BusClosedError', 'c BusClosedError']);
@@ -277,11 +277,31 @@ describe('PublishBacklog', () => {
     const first = backlog.shift();
     if (first) sent.add(first);
     add('b');
-    backlog.rejectAll(new RangeError('conflict'));
+    backlog.rejectAll(() => new RangeError('conflict'));
     add('c');
     await settled();
     expect(outcomes).toEqual(['a RangeError', 'b RangeError']);
     expect([backlog.size, backlog.bytes, backlog.pending]).toEqual([1, 10, 1]);
+  });
+
+  it('rejects each of the rest with an error of its own, by whether it was sent', async () => {
+    const { backlog, sent, settled } = setUp();
+    const errors: unknown[] = [];
+    for (const id of ['a', 'b']) {
+      backlog.add('x', message(id), undefined, 0).catch((error: unknown) => errors.push(error));
+    }
+    const first = backlog.shift();
+    if (first) {
+      first.sent = true;
+      sent.add(first);
+    }
+    backlog.close((outgoing) => new BusClosedError('publish', outgoing.sent));
+    await settled();
+    expect(errors).toEqual([
+      expect.objectContaining({ sent: true, message: expect.stringContaining('outcome is unknown') }),
+      expect.objectContaining({ sent: false, message: 'Cannot publish: the event bus is closed.' }),
+    ]);
+    expect(backlog.pending).toBe(0);
   });
 
   describe('settle', () => {
