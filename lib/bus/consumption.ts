@@ -1,5 +1,6 @@
 import { BusClosedError } from '../core/errors.js';
 import type { Binding, BindingRule, Exchange } from '../core/exchange.js';
+import { describeError } from '../core/failure.js';
 import type { InboxStore } from '../core/inbox.js';
 import type { BusLogger } from '../core/logger.js';
 import type { Message } from '../core/message.js';
@@ -119,16 +120,16 @@ export class Consumption {
       counters,
       logger,
     });
-    const group = new ActiveGroup(definition, this.sourceOf(definition), runner, matcher, onGap);
+    const group = new ActiveGroup(definition, this.sourceOf(definition), runner, matcher, onGap && this.guarded(onGap));
     this.groups.add(group);
     return group;
   }
 
   /** Consumes for one group: its durable queue, or its private one. */
-  async start(group: ActiveGroup): Promise<void> {
+  async start(group: ActiveGroup, signal?: AbortSignal): Promise<void> {
     group.isStarting = true;
     const events: ConsumeEvents = group.definition.delivery === 'broadcast' ? group.retries : group.runner;
-    group.consumers.push(await this.consume(group.source, events));
+    group.consumers.push(await this.consume(group.source, events, signal));
   }
 
   /** One private queue that brings broadcasts to all shared groups. */
@@ -139,9 +140,9 @@ export class Consumption {
     this.hub = { hub, consumer: await this.consume(this.broadcastSource(rules), hub) };
   }
 
-  async startBroadcasts(group: ActiveGroup): Promise<void> {
+  async startBroadcasts(group: ActiveGroup, signal?: AbortSignal): Promise<void> {
     const rules = group.definition.handlers.flatMap((handler) => handler.rules);
-    group.consumers.push(await this.consume(this.broadcastSource(rules), group.retries));
+    group.consumers.push(await this.consume(this.broadcastSource(rules), group.retries, signal));
   }
 
   async remove(group: ActiveGroup, deadlineMs: number): Promise<void> {
@@ -163,11 +164,19 @@ export class Consumption {
   }
 
   /** A consumer that starts while everything stops is stopped too: nobody is left who could handle what it brings. */
-  private async consume(source: Source, events: ConsumeEvents): Promise<Consumer> {
-    const consumer = await this.parts.transport.consume(source, events);
+  private async consume(source: Source, events: ConsumeEvents, signal?: AbortSignal): Promise<Consumer> {
+    const consumer = await this.parts.transport.consume(source, events, signal);
     if (!this.isClosed) return consumer;
     await consumer.close({ deadlineMs: 0 });
     throw new BusClosedError('subscribe');
+  }
+
+  /** A callback of the user must not break the recovery that calls it, whether it throws or rejects. */
+  private guarded(onGap: () => unknown): () => void {
+    const tell = async (): Promise<unknown> => onGap();
+    return () => {
+      tell().catch((error: unknown) => this.parts.logger.error(`onGap failed: ${describeError(error)}`));
+    };
   }
 
   /** On a direct exchange wildcards are plain characters, which is seldom what was meant. */

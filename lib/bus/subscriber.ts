@@ -64,8 +64,9 @@ export class Subscriber {
       ...known,
     });
     const group = this.consumption.add(definition, onGap);
-    const begun = this.consumption.start(group).then(() => {
-      if (shared !== undefined) return this.consumption.startBroadcasts(group);
+    const giveUp = new AbortController();
+    const begun = this.consumption.start(group, giveUp.signal).then(() => {
+      if (shared !== undefined) return this.consumption.startBroadcasts(group, giveUp.signal);
     });
     const undo = (): Promise<void> => this.consumption.remove(group, this.parts.options.shutdown.deadlineMs);
     const { timeoutMs } = this.parts.options.startup;
@@ -76,7 +77,8 @@ export class Subscriber {
         () => new ConnectionError(`The broker could not be reached within ${timeoutMs} ms; not subscribed.`),
       );
     } catch (error) {
-      // a consumer that starts after all is stopped as soon as it exists
+      // whoever was told that it failed must not get anything after all
+      giveUp.abort();
       begun.then(undo, undo).catch((cause: unknown) => {
         this.parts.logger.warn(`A late subscription could not be undone: ${String(cause)}`);
       });

@@ -154,11 +154,11 @@ export interface Transport {
   declare(source: Source): Promise<void>;
   /** Resolves when the broker has taken responsibility for it; rejects with a typed error, in bounded time. */
   publish(target: Target, message: Message, options?: TransportPublishOptions): Promise<Routed>;
-  /** Declares and consumes. Resolves when the bindings are in force. */
-  consume(source: Source, events: ConsumeEvents): Promise<Consumer>;
+  /** Declares and consumes. Resolves when the bindings are in force; rejects, and never consumes, when `signal` aborts first. */
+  consume(source: Source, events: ConsumeEvents, signal?: AbortSignal): Promise<Consumer>;
   openReplies(onReply: (message: Message) => void): Promise<ReplyPath>;
   /** For operators: numbers and names, never a secret. */
   describe(): Readonly<Record<string, unknown>>;
-  /** Idempotent. Sends what is buffered, then closes, by the deadline; what is still unsent rejects BusClosedError. */
+  /** Idempotent. Sends what is buffered, then closes, by the deadline; what is still unconfirmed rejects BusClosedError. */
   close(options?: { readonly deadlineMs?: number }): Promise<void>;
 }

@@ -1,7 +1,13 @@
 import 'reflect-metadata';
 import { describe, expect, it } from '@jest/globals';
 import { type INestApplicationContext, Injectable } from '@nestjs/common';
-import { type Connection, EVENT_BUS_CONNECTION, OnEvent, type RabbitMqRaw } from '../../lib/index.js';
+import {
+  type Connection,
+  EVENT_BUS_CONNECTION,
+  type EventBusService,
+  OnEvent,
+  type RabbitMqRaw,
+} from '../../lib/index.js';
 import { Log } from '../../lib/testing/contract/log.js';
 import { bounded, until } from '../../lib/testing/contract/until.js';
 import type { FakeBroker } from './harness/fake-broker.js';
@@ -32,6 +38,11 @@ function consumerOf(broker: FakeBroker, group: string): FakeConsumer {
 const closeChannel = ({ channel }: FakeConsumer): void => channel.close(406, TIMED_OUT);
 const cancel = ({ channel, tag }: FakeConsumer): void => channel.cancelConsumer(tag);
 const resetLink = ({ channel }: FakeConsumer): void => channel.link.reset();
+
+/** How often the consumer of a group was taken away, as its bus tells. */
+function interruptionsOf(bus: EventBusService, group: string): number | undefined {
+  return bus.stats().groups[group]?.interrupted;
+}
 
 /** What was written to the connection of the consumers before has arrived. */
 async function roundTrip(app: INestApplicationContext): Promise<void> {
@@ -85,6 +96,7 @@ describe('a handler that holds its delivery for longer than the broker allows', 
 
       expect(work.runs.map(({ payload }) => payload)).toEqual([1, 1, 2]);
       expect(others.items).toEqual([1, 2]);
+      expect(interruptionsOf(bus, group)).toBe(1);
       expect(warnings(lab)).toHaveLength(1);
       expect(warnings(lab)[0]).toContain(group);
       expect(bus.status).toBe('up');
@@ -106,6 +118,7 @@ describe('a handler that holds its delivery for longer than the broker allows', 
         await until('it consumes again', () => broker.store.consumersOf(group).length === 1, RECOVERED_MS);
       }
       expect(warnings(lab)).toHaveLength(2);
+      expect(interruptionsOf(bus, group)).toBe(2);
       for (const run of range(2)) work.end(run);
       await work.begun(3);
       work.end(2);
@@ -158,7 +171,7 @@ describe('a handler that ends after its channel was replaced', () => {
         await until('the second is acknowledged', () => broker.got('BasicAck').length === 1);
         expect(heldOf(broker, group)).toBe(0);
         expect(broker.gave('ChannelClose')).toHaveLength(lose === closeChannel ? 1 : 0);
-        expect(bus.stats().groups[group]).toMatchObject({ stale: 1 });
+        expect(bus.stats().groups[group]).toMatchObject({ stale: 1, interrupted: 1 });
         expect(work.runs).toHaveLength(2);
       })();
     },
@@ -184,6 +197,7 @@ describe('a consumer that the broker takes away', () => {
       await until('all are handled', () => new Set(seen.items).size === rounds * perRound);
       await until('nothing is left', () => broker.store.queue(group).entries.length + heldOf(broker, group) === 0);
       expect(broker.gave('BasicCancel')).toHaveLength(rounds);
+      expect(interruptionsOf(bus, group)).toBe(rounds);
       // at most what was held when the consumer went comes twice
       expect(seen.length).toBeLessThanOrEqual(rounds * (perRound + 8));
       expect(broker.gave('ChannelClose')).toEqual([]);
@@ -204,6 +218,7 @@ describe('a consumer that the broker takes away', () => {
       await until('it closes its channel', () => broker.got('ChannelClose').length > unanswered);
       await bus.publish('orders.created', 1);
       expect(await seen.reach(1, RECOVERED_MS)).toEqual([1]);
+      expect(interruptionsOf(bus, group)).toBe(1);
     }),
   );
 });

@@ -9,12 +9,13 @@ import { describeError } from '../../core/failure.js';
 import { DEFAULTS } from '../../core/limits.js';
 import type { BusLogger } from '../../core/logger.js';
 import type { ConsumeEvents, Consumer, DeclareMode, Source } from '../../core/transport.js';
-import { openChannel, rpc, SupervisedChannel } from './rabbitmq.channel.js';
+import { openChannel, SupervisedChannel } from './rabbitmq.channel.js';
 import type { RabbitMqCopies } from './rabbitmq.copies.js';
 import type { DeliveryOwner, RabbitMqDelivery } from './rabbitmq.delivery.js';
 import { type IntakeEvents, RabbitMqIntake } from './rabbitmq.intake.js';
 import type { RabbitMqLink } from './rabbitmq.link.js';
 import { isUnreadable } from './rabbitmq.link-failure.js';
+import { RabbitMqPrivateQueue } from './rabbitmq.private-queue.js';
 import { assertSupported, type RabbitMqTopology } from './rabbitmq.topology.js';
 
 /** So long without trouble, and a queue that held a message which the driver cannot read is read at full speed again. */
@@ -51,7 +52,8 @@ export class RabbitMqConsumer extends Described implements Consumer, DeliveryOwn
   private calmTimer: NodeJS.Timeout | undefined;
   /** What the present channel brings. */
   private intake: RabbitMqIntake | undefined;
-  private queue = '';
+  /** The private queue that was made last. */
+  private made: RabbitMqPrivateQueue | undefined;
   private prefetch: number;
   private setUps = 0;
   private isPaused = false;
@@ -178,9 +180,16 @@ export class RabbitMqConsumer extends Described implements Consumer, DeliveryOwn
 
   private async setUp(channel: Channel, connection: ChannelModel): Promise<void> {
     // a name of its own each time: the broker may still hold the queue of the connection that was lost
-    this.queue = this.group ?? `${this.source.owner}.private.${randomUUID()}`;
-    const intake = new RabbitMqIntake(channel, connection, this.queue, this.source.prefetch, this, this);
-    await this.parts.topology.declareSource(connection, this.source, this.queue);
+    const queue = this.group ?? `${this.source.owner}.private.${randomUUID()}`;
+    const intake = new RabbitMqIntake(channel, connection, queue, this.source.prefetch, this, this);
+    const made = this.group === undefined ? new RabbitMqPrivateQueue(queue, connection) : undefined;
+    await this.made?.drop(connection);
+    this.made = made;
+    await this.parts.topology.declareSource(connection, this.source, queue);
+    if (this.closing) {
+      await made?.drop(connection);
+      throw new BusClosedError('subscribe');
+    }
     this.intake = intake;
     this.isTrial = true;
     await intake.tune(this.wanted);
@@ -274,13 +283,9 @@ export class RabbitMqConsumer extends Described implements Consumer, DeliveryOwn
     }
     await intake?.drain(Math.max(0, end - Date.now()));
     this.stop.abort();
-    const channel = this.channel.current;
-    if (this.group === undefined && channel) {
-      await rpc(channel.deleteQueue(this.queue), 'delete a private queue', Math.min(1_000, left())).catch(
-        () => undefined,
-      ); // goes with the connection
-    }
     await this.channel.close(Math.min(1_000, left()));
+    const { connection } = this.ownLink ?? this.parts.link;
+    await this.made?.drop(connection, Math.min(1_000, left())).catch(() => undefined); // goes with the connection
     this.unlisten();
     await this.ownLink?.close(Math.min(1_000, left()));
     this.parts.onClosed(this);

@@ -26,7 +26,8 @@ export class RabbitMqIntake implements SettlementPath {
   /** Unsettled deliveries that the broker may send; 0 is no consumer. */
   private wanted = 0;
   private present = 0;
-  private tuning: Promise<void> = Promise.resolve();
+  /** The change under way, and those that wait for it. */
+  private tuning: Promise<void> | undefined;
   /** What came beyond the limit while the broker changed from one number to another; handed out in its turn. */
   private readonly held: RabbitMqDelivery[] = [];
 
@@ -55,15 +56,21 @@ export class RabbitMqIntake implements SettlementPath {
 
   /**
    * Has the broker send so many deliveries ahead, or none with 0; what was delivered can still be settled. One change at a
-   * time, and the last wish counts: two consumers on one channel could not both be ended.
+   * time, and the last wish counts: two consumers on one channel could not both be ended. What is settled from then on comes
+   * to the broker after the change, unless that has to wait for another one.
    *
    * @throws what the broker says against consuming
    */
   tune(prefetch: number): Promise<void> {
     this.wanted = prefetch;
     const change = (): Promise<void> => this.change();
-    this.tuning = this.tuning.then(change, change);
-    return this.tuning;
+    const tuning = this.tuning ? this.tuning.then(change, change) : change();
+    const forget = (): void => {
+      if (this.tuning === tuning) this.tuning = undefined;
+    };
+    this.tuning = tuning;
+    tuning.then(forget, forget);
+    return tuning;
   }
 
   /** Gives the channel up: what it brought comes again elsewhere. */

@@ -111,15 +111,20 @@ export class RabbitMqTransport extends Described implements Transport {
     return this.publisher.publish(target, message, options);
   }
 
-  async consume(source: Source, events: ConsumeEvents): Promise<Consumer> {
+  async consume(source: Source, events: ConsumeEvents, signal?: AbortSignal): Promise<Consumer> {
     this.assertOpen('subscribe');
+    signal?.throwIfAborted();
     const consumer = new RabbitMqConsumer(this.consumerParts, source, events);
     this.consumers.add(consumer);
+    const giveUp = (): void => void consumer.close({ deadlineMs: 0 });
+    signal?.addEventListener('abort', giveUp, { once: true });
     try {
       await consumer.start();
     } catch (error) {
       await consumer.close({ deadlineMs: 1_000 });
       throw error;
+    } finally {
+      signal?.removeEventListener('abort', giveUp);
     }
     this.remember(source);
     return consumer;

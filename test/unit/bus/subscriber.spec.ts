@@ -3,6 +3,7 @@ import { defineEvent } from '../../../lib/bus/event-definition.js';
 import type { SubscribeOptions } from '../../../lib/bus/subscriber.js';
 import { BusClosedError, ConfigurationError, ConnectionError } from '../../../lib/core/errors.js';
 import type { StandardSchema } from '../../../lib/core/schema.js';
+import type { Transport } from '../../../lib/core/transport.js';
 import { aBus } from '../support/buses.js';
 import { deferred, settled } from '../support/deferred.js';
 import { FakeDelivery } from '../support/fake.delivery.js';
@@ -101,6 +102,26 @@ describe('subscribe', () => {
     expect(onGap).toHaveBeenCalledTimes(1);
   });
 
+  it.each<[string, () => unknown]>([
+    [
+      'throws',
+      () => {
+        throw new RangeError('my own');
+      },
+    ],
+    ['rejects', () => Promise.reject(new RangeError('my own'))],
+  ])('survives an onGap that %s, and says so', async (_, onGap) => {
+    const { bus, transport, logger } = aBus();
+    const handler = jest.fn();
+    await bus.subscribe('orders.*', handler, { onGap });
+    expect(() => transport.consumers[0]?.events.gap?.()).not.toThrow();
+    await settled();
+    expect(logger.lines).toEqual(['error: onGap failed: RangeError: my own']);
+    transport.consumers[0]?.events.deliver(new FakeDelivery());
+    await settled();
+    expect(handler).toHaveBeenCalledTimes(1);
+  });
+
   describe('refuses', () => {
     it.each<[string, string | string[], object, string]>([
       ['an unknown option', 'a', { gruop: 'x' }, 'subscribe options.gruop'],
@@ -172,6 +193,31 @@ describe('subscribe', () => {
       expect(transport.consumers[0]?.deadlines).toEqual([70]);
       expect(bus.stats().groups).toEqual({});
       expect(logger.lines).toEqual([]);
+    });
+
+    it.each<[string, SubscribeOptions]>([
+      ['private', {}],
+      ['shared', { group: 'mail' }],
+    ])('tells the transport to give the %s consumer up, and not before', async (_, options) => {
+      const { bus, transport } = aBus({ startup: { timeoutMs: 400 } });
+      transport.consuming = deferred().promise;
+      const consume = jest.spyOn(transport, 'consume') as unknown as jest.Mock<Transport['consume']>;
+      bus.subscribe('a', ignore, options).catch(() => undefined);
+      await jest.advanceTimersByTimeAsync(399);
+      const signals = consume.mock.calls.map(([, , signal]) => signal);
+      expect(signals.map((signal) => signal?.aborted)).toEqual([false]);
+      await jest.advanceTimersByTimeAsync(1);
+      expect(signals.map((signal) => signal?.aborted)).toEqual([true]);
+    });
+
+    it('leaves one that it has got alone', async () => {
+      const { bus, transport } = aBus({ startup: { timeoutMs: 400 } });
+      const consume = jest.spyOn(transport, 'consume') as unknown as jest.Mock<Transport['consume']>;
+      await bus.subscribe('a', ignore, { group: 'mail' });
+      await jest.advanceTimersByTimeAsync(1_000);
+      const signals = consume.mock.calls.map(([, , signal]) => signal);
+      expect(signals.map((signal) => signal?.aborted)).toEqual([false, false]);
+      expect(transport.consumers.map(({ state }) => state)).toEqual(['running', 'running']);
     });
 
     it('says so when it cannot be stopped', async () => {
