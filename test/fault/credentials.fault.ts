@@ -1,8 +1,9 @@
 import 'reflect-metadata';
 import { inspect } from 'node:util';
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import { ConnectionError, type EventBusError } from '../../lib/index.js';
+import { ConnectionError, type EventBusError, type RabbitMqTransportOptions } from '../../lib/index.js';
 import { bounded, quiet, until } from '../../lib/testing/contract/until.js';
+import { Door, type DoorState } from './harness/door.js';
 import { OwnBroker } from './harness/own-broker.js';
 import { Traffic } from './harness/traffic.js';
 
@@ -89,6 +90,111 @@ own.suite('credentials', () => {
         await bounded(app.close(), 1_000, 'close');
       },
     );
+  });
+
+  describe('several urls', () => {
+    const WRONG: User = { ...SHOP, password: 'c4nary-wrong' };
+    const to = (...urls: readonly string[]) => ({ type: 'rabbitmq', urls }) satisfies RabbitMqTransportOptions;
+
+    /** A second address of the same broker, besides the one of each test. */
+    async function withSecond(state: DoorState, test: (second: Door) => Promise<void>): Promise<void> {
+      const second = await Door.open(own.node.url(), state);
+      try {
+        await test(second);
+      } finally {
+        await second.turn('closed');
+      }
+    }
+
+    function assertNoSecret(...shown: readonly unknown[]): void {
+      expect([...shown.map((each) => inspect(each, { depth: 10 })), ...own.lab.lines].join('\n')).not.toContain(
+        'c4nary',
+      );
+    }
+
+    it('all with a wrong password: the boot is rejected within 2 s, for good, when each was tried', () =>
+      withSecond('forward', async (second) => {
+        const transport = to(own.door.url(WRONG), second.url(WRONG));
+        const booting = own.lab.bootFails({ options: { transport, startup: { timeoutMs: 20_000 } } });
+        const error = await bounded(booting, REFUSED_MS, 'the failing boot');
+        expect(error).toBeInstanceOf(ConnectionError);
+        expect(error).toMatchObject({ code: 'CONNECTION_REFUSED', retryable: false });
+        for (const { port } of [own.door, second]) expect(error.message).toContain(`127.0.0.1:${port}`);
+        assertNoSecret(error);
+        // also not by the connection that was a try behind
+        await quiet(1_500);
+        for (const { arrivals, connections } of [own.door, second]) {
+          expect(arrivals.length).toBeGreaterThanOrEqual(1);
+          expect(arrivals.length).toBeLessThanOrEqual(2);
+          expect(connections).toBe(0);
+        }
+      }));
+
+    it.each([
+      ['first', 0],
+      ['second', 1],
+    ])('only the %s with a wrong password: connects by the other, and stays there', (_, wrong) =>
+      withSecond('forward', async (second) => {
+        const doors = [own.door, second];
+        const traffic = new Traffic();
+        const { bus } = await own.lab.boot({
+          options: {
+            transport: to(...doors.map((door, index) => door.url(index === wrong ? WRONG : SHOP))),
+            startup: { timeoutMs: 3_000 },
+          },
+          providers: [traffic.listener()],
+        });
+        expect(bus.status).toBe('up');
+        expect(await bus.publish('traffic.go', { n: 1 })).toMatchObject({ state: 'confirmed', routed: true });
+        await until('it is handled', () => traffic.handled.has(1));
+        expect(doors.map(({ connections }) => connections)).toEqual(wrong === 0 ? [0, 2] : [2, 0]);
+        // the first is tried first, by each of the two connections
+        expect(doors.map(({ arrivals }) => arrivals.length)).toEqual(wrong === 0 ? [2, 2] : [2, 0]);
+        assertNoSecret(bus.describe());
+      }),
+    );
+
+    // the one that is away may have the right password
+    it.each([
+      ['before', 1],
+      ['after', 0],
+    ])('a wrong password %s an address where nobody listens: tried until the start-up time is over', (_, closed) =>
+      withSecond('closed', async (second) => {
+        const urls = [own.door.url(WRONG), second.url(WRONG)];
+        const transport = to(...(closed === 0 ? urls.toReversed() : urls));
+        const begin = performance.now();
+        const booting = own.lab.bootFails({ options: { transport, startup: { timeoutMs: 2_000 } } });
+        const error = await bounded(booting, 4_000, 'the failing boot');
+        expect(performance.now() - begin).toBeGreaterThanOrEqual(1_990);
+        expect(error).toBeInstanceOf(ConnectionError);
+        expect(error).toMatchObject({ code: 'CONNECTION', retryable: true });
+        for (const { port } of [own.door, second]) expect(error.message).toContain(`127.0.0.1:${port}`);
+        expect(error.message).toMatch(/not ready within 2000 ms \(.*(ACCESS.REFUSED|ECONNREFUSED)/);
+        // an operator is told both
+        expect(own.lab.lines.join('\n')).toMatch(/ACCESS.REFUSED/);
+        expect(own.lab.lines.join('\n')).toMatch(/ECONNREFUSED/);
+        expect(own.lab.lines.filter((line) => line.startsWith('error '))).toEqual([]);
+        assertNoSecret(error);
+        // of the pauses the longest are 0.1, 0.2, 0.4 and 0.8 s
+        expect(own.door.arrivals.length).toBeGreaterThanOrEqual(6);
+        expect(Math.max(...own.door.arrivals) - begin).toBeGreaterThan(500);
+        const { length } = own.door.arrivals;
+        await quiet(1_500);
+        expect(own.door.arrivals).toHaveLength(length);
+      }),
+    );
+
+    it('a wrong password and an address where nobody listens: connects when the broker is back there', () =>
+      withSecond('closed', async (second) => {
+        const transport = to(own.door.url(WRONG), second.url(SHOP));
+        const booting = own.lab.boot({ options: { transport, startup: { timeoutMs: 20_000 } } });
+        booting.catch(() => undefined); // told below
+        await until('it has tried', () => own.door.arrivals.length >= 6);
+        await second.turn('forward');
+        const { bus } = await bounded(booting, 5_000, 'the boot');
+        expect(bus.status).toBe('up');
+        expect(second.connections).toBe(2);
+      }));
   });
 
   describe('credentials in a URL', () => {

@@ -1,5 +1,5 @@
 import 'reflect-metadata';
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { Injectable } from '@nestjs/common';
 import { ModuleRef, ModulesContainer } from '@nestjs/core';
 import type { TestingModule } from '@nestjs/testing';
@@ -25,10 +25,10 @@ import { Lab } from '../support/lab.js';
 import { CANARIES, type CanaryKind, leaksOf } from './harness/canaries.js';
 import { CertificateAuthority } from './harness/certificates.js';
 import { Door } from './harness/door.js';
-import { findRabbitMqServer, RabbitMqNode } from './harness/rabbitmq-node.js';
+import { describeWithServer } from './harness/own-broker.js';
+import { RabbitMqNode } from './harness/rabbitmq-node.js';
 import { TlsFront } from './harness/tls-front.js';
 
-const onNode = findRabbitMqServer() ? describe : describe.skip;
 const SECRET = { card: CANARIES.payload };
 const WITH_HEADER = { headers: { token: CANARIES.header } };
 const MOMENTS = ['connected', 'in work', 'cut off', 'blocked', 'closed'] as const;
@@ -272,7 +272,7 @@ async function misconfigure(): Promise<void> {
   }
 }
 
-onNode('secrets are not shown', () => {
+describeWithServer('secrets are not shown', () => {
   beforeAll(async () => {
     lab = new Lab();
     [node, authority] = await Promise.all([RabbitMqNode.start(), CertificateAuthority.create()]);

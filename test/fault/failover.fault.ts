@@ -33,14 +33,17 @@ async function withDoors(
   }
 }
 
-/** Everything that was confirmed has been handled, and no publish was refused. */
+/** Everything that was confirmed has been handled, and no publish was refused or settled late. */
 async function assertNothingLost(traffic: Traffic): Promise<void> {
   await bounded(traffic.stop(), 15_000, 'settling all publishes');
   await until('all is handled', () => traffic.lost.length === 0).catch(() => undefined);
-  expect({ lost: traffic.lost, failed: [...traffic.failed], unrouted: traffic.unrouted }).toEqual({
+  const { lost, failed, unrouted, pending, late } = traffic;
+  expect({ lost, failed: [...failed], unrouted, pending, late }).toEqual({
     lost: [],
     failed: [],
     unrouted: 0,
+    pending: 0,
+    late: 0,
   });
   expect(traffic.confirmed.size).toBeGreaterThan(100);
 }

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Injectable } from '@nestjs/common';
 import { ConnectionError, OnEvent, type RabbitMqTransportOptions } from '../../lib/index.js';
 import { Log } from '../../lib/testing/contract/log.js';
-import { bounded, until } from '../../lib/testing/contract/until.js';
+import { bounded, quiet, until } from '../../lib/testing/contract/until.js';
 import { isReachable, RABBITMQ } from '../support/brokers.js';
 import { Lab } from '../support/lab.js';
 import { type Certificate, CertificateAuthority } from './harness/certificates.js';
@@ -19,10 +19,13 @@ interface Case {
   readonly tls: () => Tls;
   /** What the start-up error and the log must say. */
   readonly reason: RegExp;
-  readonly host?: string;
 }
 
+/** For what is tried again until the start-up time is over. */
 const STARTUP_MS = 700;
+/** For what must stop long before: a link that goes on trying is then seen by the time that it takes. */
+const LONG_STARTUP_MS = 20_000;
+const REFUSED_MS = 2_000;
 const PASSPHRASE = 'c4nary-passphrase';
 const onRabbit = (await isReachable(RABBITMQ)) ? describe : describe.skip;
 
@@ -112,12 +115,31 @@ async function refuses(lab: Lab, transport: Target, reason: RegExp): Promise<voi
   const options = { transport, startup: { timeoutMs: STARTUP_MS } };
   const error = await bounded(lab.bootFails({ options }), STARTUP_MS + 2_000, 'the failing boot');
   expect(Date.now() - before).toBeLessThan(STARTUP_MS + 1_000);
+  tells(error, lab, reason);
+}
+
+/** A boot that fails at once and for good, though there is much time left. */
+async function stopsAtOnce(lab: Lab, transport: Target, reason: RegExp): Promise<void> {
+  const options = { transport, startup: { timeoutMs: LONG_STARTUP_MS } };
+  const error = await bounded(lab.bootFails({ options }), REFUSED_MS, 'the failing boot');
+  expect(error).toMatchObject({ code: 'TLS_REFUSED', retryable: false });
+  tells(error, lab, reason);
+}
+
+function tells(error: unknown, lab: Lab, reason: RegExp): void {
   expect(error).toBeInstanceOf(ConnectionError);
   const said = [inspect(error, { depth: 10 }), ...lab.lines].join('\n');
   expect(said).not.toContain('c4nary');
   expect(said).not.toContain('PRIVATE KEY');
   expect(lab.lines.filter((line) => /^(warn|error) /.test(line)).join('\n')).toMatch(reason);
-  expect(error.message).toMatch(reason);
+  expect((error as ConnectionError).message).toMatch(reason);
+}
+
+/** Each of the two connections was tried once. */
+async function assertNoMoreTries(front: TlsFront): Promise<void> {
+  // in which a link that goes on trying would try several times
+  await quiet(1_000);
+  expect(front.attempts).toBe(2);
 }
 
 onRabbit('TLS: who is trusted', () => {
@@ -200,18 +222,38 @@ onRabbit('TLS: who is trusted', () => {
     },
   ];
 
-  it.each(cases)('the boot is refused when $name, and no credentials are sent', async (each) => {
+  it.each(cases)('the boot is refused at once and for good when $name, and no credentials are sent', async (each) => {
     await withFront(each.server(), async (front, lab) => {
-      await refuses(lab, by(withCanary(front.url(each.host)), each.tls()), each.reason);
-      expect(front.attempts).toBeGreaterThanOrEqual(2);
+      await stopsAtOnce(lab, by(withCanary(front.url()), each.tls()), each.reason);
+      await assertNoMoreTries(front);
       expect(front.accepted).toEqual([]);
     });
   });
 
+  // a failed boot ends the bus, and any tries with it; here only the connections themselves can stop
+  it.each(cases)(
+    'in the background, when $name: down for good, and every publish is rejected at once',
+    async (each) => {
+      await withFront(each.server(), async (front, lab) => {
+        const transport = by(withCanary(front.url()), each.tls());
+        const { bus } = await lab.boot({ options: { transport, startup: { mode: 'background' } } });
+        for (const [id, ms] of [REFUSED_MS, 100].entries()) {
+          const refused = bus.publish('orders.created', { id }).catch((error: unknown) => error);
+          const error = await bounded(refused, ms, 'the publish');
+          expect(error).toMatchObject({ code: 'TLS_REFUSED', retryable: false });
+          tells(error, lab, each.reason);
+        }
+        await assertNoMoreTries(front);
+        expect(front.accepted).toEqual([]);
+        expect(bus.status).toBe('down');
+      });
+    },
+  );
+
   it('a plain amqps:// URL is verified too', async () => {
     await withFront(pair(server), async (front, lab) => {
-      await refuses(lab, withCanary(front.url()), /unable to verify|UNABLE_TO_VERIFY/i);
-      expect(front.attempts).toBeGreaterThanOrEqual(2);
+      await stopsAtOnce(lab, withCanary(front.url()), /unable to verify|UNABLE_TO_VERIFY/i);
+      await assertNoMoreTries(front);
       expect(front.accepted).toEqual([]);
     });
   });
@@ -219,7 +261,8 @@ onRabbit('TLS: who is trusted', () => {
   it('a server that has nothing newer than TLS 1.1 is refused', async () => {
     const old: TlsOptions = { minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT@SECLEVEL=0' };
     await withFront({ ...pair(server), ...old }, async (front, lab) => {
-      await refuses(lab, by(withCanary(front.url()), { ca: ours.ca }), /protocol.version|TLS version/i);
+      await stopsAtOnce(lab, by(withCanary(front.url()), { ca: ours.ca }), /protocol.version|TLS version/i);
+      await assertNoMoreTries(front);
       expect(front.accepted).toEqual([]);
       expect(front.refused.map(String).join('\n')).toMatch(/unsupported protocol/);
     });
@@ -229,8 +272,9 @@ onRabbit('TLS: who is trusted', () => {
     const lab = new Lab(RABBITMQ.url);
     try {
       const url = RABBITMQ.url.replace(/^amqp:/, 'amqps:');
-      await refuses(lab, by(withCanary(url), { ca: ours.ca }), /wrong version number|not speak TLS|packet length/i);
-      expect(lab.lines).not.toHaveLength(0);
+      await stopsAtOnce(lab, by(withCanary(url), { ca: ours.ca }), /wrong version number|not speak TLS|packet length/i);
+      // there is no front that counts tries
+      expect(lab.lines.filter((line) => line.includes('trying again'))).toEqual([]);
     } finally {
       await lab.dispose();
     }

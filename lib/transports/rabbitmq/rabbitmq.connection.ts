@@ -2,6 +2,7 @@ import type { ChannelModel } from 'amqplib';
 import { withDeadline } from '../../core/deadline.js';
 import { Described } from '../../core/described.js';
 import { BusClosedError, ConnectionError } from '../../core/errors.js';
+import { describeError } from '../../core/failure.js';
 import type { BusLogger } from '../../core/logger.js';
 import type { Connection, ConnectionState } from '../../core/transport.js';
 import { RabbitMqLink } from './rabbitmq.link.js';
@@ -124,6 +125,13 @@ export class RabbitMqConnection extends Described implements Connection {
     const { state } = this;
     if (state === this.last) return;
     this.last = state;
-    for (const listener of this.listeners) listener(state, cause);
+    for (const listener of [...this.listeners]) {
+      try {
+        listener(state, cause);
+      } catch (error) {
+        // it must not break the recovery that calls it
+        this.logger.error(`A listener of the connection's state failed: ${describeError(error)}`);
+      }
+    }
   }
 }

@@ -5,6 +5,7 @@ import { Described } from '../../core/described.js';
 import { ConnectionError } from '../../core/errors.js';
 import type { BusLogger } from '../../core/logger.js';
 import type { ConnectionState } from '../../core/transport.js';
+import { backoffMs, FIRST_BACKOFF_MS } from './rabbitmq.backoff.js';
 import { isAccessRefused, isClosedHandshake, isSilence, isTlsFailure, reasonOf } from './rabbitmq.link-failure.js';
 import type { ResolvedRabbitMqOptions } from './rabbitmq.options.js';
 
@@ -22,15 +23,10 @@ export interface LinkListener {
 const SOCKET_BUFFER = { highWaterMark: 131_072 };
 /** An outage is told with so many different reasons at most. */
 const REASONS = 5;
-const FIRST_BACKOFF_MS = 100;
-/** Whoever publishes and whoever handles both have to come back: two such pauses are an outage's tail. */
-const EARLY_CAP_MS = 1_000;
 /** A connection that lasted so long counts as a good one. */
 const STABLE_MS = 1_000;
 /** So many in a row: after some 700 ms. */
 const CLOSED_HANDSHAKES = 4;
-const LATE_CAP_MS = 30_000;
-const EARLY_MS = 60_000;
 
 /**
  * One connection that comes back. amqp-connection-manager connects and reconnects; when to try next is decided here,
@@ -130,6 +126,9 @@ export class RabbitMqLink extends Described {
     try {
       await withDeadline(closing, deadlineMs, () => new ConnectionError('The broker did not answer the close.'));
     } catch {
+      // whoever does not answer is not waited for
+    } finally {
+      // of a blocked or silent broker the driver takes leave without closing the socket, which would keep the process alive
       this.giveUp.abort();
     }
   }
@@ -165,7 +164,11 @@ export class RabbitMqLink extends Described {
     // one that breaks again and again is waited for like one that cannot be made
     if (Date.now() - this.upSince >= STABLE_MS) this.attempt = 0;
     this.downSince = Date.now();
-    if (isSilence(cause)) this.nextServer();
+    if (isSilence(cause)) {
+      // nobody answers its end either
+      this.giveUp.abort();
+      this.nextServer();
+    }
     this.warn(cause);
     this.become('down');
     for (const listener of [...this.listeners]) listener.onDown?.(cause);
@@ -249,13 +252,6 @@ export class RabbitMqLink extends Described {
     this.closedHandshakes = isClosedHandshake(error) ? this.closedHandshakes + 1 : 0;
     return this.closedHandshakes >= CLOSED_HANDSHAKES && !this.wasUp;
   }
-}
-
-/** Equal jitter: half of it is certain, so that a fleet neither hammers nor comes back in step. */
-function backoffMs(round: number, downForMs: number): number {
-  const cap = downForMs < EARLY_MS ? EARLY_CAP_MS : LATE_CAP_MS;
-  const full = Math.min(cap, FIRST_BACKOFF_MS * 2 ** Math.min(20, round - 1));
-  return full / 2 + (Math.random() * full) / 2;
 }
 
 /** Closed over, because sockets keep the options that they were made with. */

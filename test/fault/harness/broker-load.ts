@@ -10,7 +10,7 @@ import type { Lab } from '../../support/lab.js';
 import { waitingIn } from './by-hand.js';
 import { drainQueues } from './queue-contents.js';
 import type { RabbitMqNode } from './rabbitmq-node.js';
-import { Traffic } from './traffic.js';
+import { SLACK_MS, Traffic } from './traffic.js';
 
 type TrafficOptions = NonNullable<ConstructorParameters<typeof Traffic>[0]>;
 
@@ -34,18 +34,13 @@ export interface Account {
 /** All that was confirmed was handled: nothing is left elsewhere that could make up for a loss. */
 export const CONSERVED: Account = { pending: 0, late: 0, lost: [], left: 0, dead: 0 };
 
-/** Within its timeout and so much more every publish has to settle. */
-const SLACK_MS = 1_000;
 const DRAIN_MS = 30_000;
 
 /** Traffic on a bus against a node that is about to break, and what it must come to all the same. */
 export class BrokerLoad {
-  /** How long the slowest publish took to settle, one way or the other. */
-  slowestMs = 0;
   /** How often the connection went down. */
   outages = 0;
   private probes = 0;
-  private late = 0;
 
   private constructor(
     readonly app: TestingModule,
@@ -69,9 +64,14 @@ export class BrokerLoad {
     });
     const group = `${lab.service}.TrafficListener.on`;
     const load = new BrokerLoad(app, bus, traffic, group, node, settings.timeoutMs);
-    traffic.start(load.timed());
+    traffic.start(bus);
     await load.flows();
     return load;
+  }
+
+  /** How long the slowest publish took to settle, one way or the other. */
+  get slowestMs(): number {
+    return this.traffic.slowestMs;
   }
 
   /** Resolves when `count` more events have been handled. */
@@ -98,23 +98,9 @@ export class BrokerLoad {
       return running + waiting === 0 && (await waitingIn(node.url(), group)) === 0;
     };
     await until('nothing is in work', isQuiet, DRAIN_MS).catch(() => undefined);
-    const { pending, lost } = traffic;
+    const { pending, late, lost } = traffic;
     await this.app.close();
     const { left, dead } = await drainQueues(node.url(), group);
-    return { pending, late: this.late, lost, left: left.size, dead: dead.size };
-  }
-
-  private timed(): EventBusService {
-    const publish = async (...args: Parameters<EventBusService['publish']>): Promise<unknown> => {
-      const begin = performance.now();
-      try {
-        return await this.bus.publish(...args);
-      } finally {
-        const ms = performance.now() - begin;
-        this.slowestMs = Math.max(this.slowestMs, ms);
-        if (ms > this.timeoutMs + SLACK_MS) this.late++;
-      }
-    };
-    return Object.create(this.bus, { publish: { value: publish } }) as EventBusService;
+    return { pending, late, lost, left: left.size, dead: dead.size };
   }
 }

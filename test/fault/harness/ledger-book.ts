@@ -68,11 +68,6 @@ export class LedgerBook {
     return this.reserved.size;
   }
 
-  /** Messages that were called for but not handled yet. */
-  get unfinished(): number {
-    return this.calls.size - this.handled.size;
-  }
-
   /** Of what is confirmed, what has not been handled yet. */
   get unhandled(): number {
     let left = 0;

@@ -5,6 +5,20 @@ import { findRabbitMqServer, RabbitMqNode } from './rabbitmq-node.js';
 
 const START_MS = 120_000;
 
+/** As `describe`; where no server is installed the suite is skipped, and says so, or fails with REQUIRE_BROKERS=1. */
+export function describeWithServer(name: string, tests: () => void): void {
+  const suite = hasServer(name) ? describe : describe.skip;
+  suite(name, tests);
+}
+
+function hasServer(name: string): boolean {
+  if (findRabbitMqServer() !== undefined) return true;
+  const missing = 'No rabbitmq-server was found. Install RabbitMQ, or set RABBITMQ_SERVER to its script.';
+  if (process.env.REQUIRE_BROKERS === '1') throw new Error(missing);
+  process.stderr.write(`SKIPPED "${name}": ${missing}\n`);
+  return false;
+}
+
 /** A suite whose tests share a broker that they may break, each with a lab and a door to that broker of its own. */
 export class OwnBroker {
   private broker: RabbitMqNode | undefined;
@@ -25,9 +39,8 @@ export class OwnBroker {
     return given(this.current).door;
   }
 
-  /** As `describe`; skipped where no server is installed. */
   suite(name: string, tests: () => void): void {
-    (findRabbitMqServer() ? describe : describe.skip)(name, () => {
+    describeWithServer(name, () => {
       beforeAll(async () => {
         this.broker = await this.start();
       }, START_MS);

@@ -2,6 +2,11 @@ import { Injectable, type Type } from '@nestjs/common';
 import { BusClosedError, type EventBusService, OnEvent } from '../../../lib/index.js';
 import { quiet } from '../../../lib/testing/contract/until.js';
 
+/** What the bus takes where nobody says otherwise. */
+const TIMEOUT_MS = 10_000;
+/** Within its timeout and so much more every publish has to settle. */
+export const SLACK_MS = 1_000;
+
 interface TrafficOptions {
   /** Each publishes one event after the other. */
   readonly publishers?: number;
@@ -20,6 +25,10 @@ export class Traffic {
   /** When anything was confirmed or handled last (`performance.now`). */
   lastConfirmed = 0;
   lastHandled = 0;
+  /** Publishes that settled, one way or the other, later than their timeout and {@link SLACK_MS}. */
+  late = 0;
+  /** How long the slowest took to settle. */
+  slowestMs = 0;
   unrouted = 0;
   pending = 0;
   private next = 0;
@@ -81,6 +90,7 @@ export class Traffic {
     const { pauseMs = 5, timeoutMs } = this.options;
     while (!this.isStopped) {
       const n = this.next++;
+      const begun = performance.now();
       this.pending++;
       try {
         const { routed } = await bus.publish('traffic.go', { n }, timeoutMs === undefined ? {} : { timeoutMs });
@@ -92,8 +102,15 @@ export class Traffic {
         if (error instanceof BusClosedError) return;
       } finally {
         this.pending--;
+        this.onSettled(performance.now() - begun);
       }
       await quiet(pauseMs);
     }
+  }
+
+  private onSettled(ms: number): void {
+    const { timeoutMs = TIMEOUT_MS } = this.options;
+    this.slowestMs = Math.max(this.slowestMs, ms);
+    if (ms > timeoutMs + SLACK_MS) this.late++;
   }
 }
