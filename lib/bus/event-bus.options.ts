@@ -32,7 +32,11 @@ export interface EventBusOptions {
   /** Default `'json'`. */
   readonly serializer?: 'json' | Serializer;
   readonly startup?: {
-    /** `wait` (default): the app boots when the broker is ready, or fails. `background`: boots at once, publishes wait. */
+    /**
+     * `wait` (default): the app boots when the broker is ready. It fails with a ConnectionError after `timeoutMs`, and at
+     * once when the broker refuses, or with a TopologyConflictError. `background`: boots at once, publishes wait, and these
+     * errors are logged.
+     */
     readonly mode?: 'wait' | 'background';
     /** How long `wait` waits, in milliseconds. Default 30 000. */
     readonly timeoutMs?: number;
@@ -67,7 +71,10 @@ export interface EventBusOptions {
     readonly groups?: Readonly<Record<string, ConsumeGroupOptions>>;
   };
   readonly shutdown?: {
-    /** By when a drain and a close have ended, in milliseconds. Default 10 000. */
+    /**
+     * By when a drain and a close have ended, in milliseconds. Default 10 000. What is not handled by then is given back to
+     * the broker; what is not sent by then rejects with a BusClosedError.
+     */
     readonly deadlineMs?: number;
   };
   /** `false`: consumers wait for `bus.start()`. Default `true`. */

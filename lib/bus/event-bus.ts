@@ -75,8 +75,9 @@ export class EventBus extends Described {
   }
 
   /**
-   * `up`: connected, and everything that should consume does. `degraded`: connected, but the broker blocks publishers or
-   * a consumer is recovering. `down`: not connected.
+   * `idle`: not started. `starting`: until the broker has been ready once. `up`: connected, and everything that should
+   * consume does. `degraded`: connected, but the broker blocks publishers or a consumer is recovering. `down`: not
+   * connected, or nothing can be published. `closed`.
    */
   get status(): EventBusStatus {
     return this.lifecycle.status;
@@ -89,7 +90,8 @@ export class EventBus extends Described {
    * @throws ValidationError for a payload that does not fit or cannot be serialized
    * @throws ConfigurationError for a bad topic, header or option, or a class without `@Event`
    * @throws MessageTooLargeError, UnroutableError (`unroutable: 'reject'`), PublishRejectedError, BrokerBlockedError,
-   *   PublishTimeoutError (outcome unknown if `sent`), BusClosedError
+   *   PublishTimeoutError (outcome unknown if `sent`), ConnectionError (refused for good), TopologyConflictError (of the
+   *   exchange), BusClosedError
    * @example
    * await bus.publish('orders.created', { id: '42' });
    * await bus.publish(new OrderCreated('42'));

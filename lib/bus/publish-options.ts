@@ -6,7 +6,10 @@ export interface EventPublishOptions {
   readonly id?: string;
   /** Name of the event on the wire. Default: that of the class or definition, else none. */
   readonly type?: string;
-  /** Strings, finite numbers and booleans. Names with the prefixes `eb-` and `x-` are reserved. */
+  /**
+   * Strings, finite numbers and booleans: at most 128, and 16 KiB together. Names with the prefixes `eb-` and `x-`, and `CC`
+   * and `BCC`, are reserved.
+   */
   readonly headers?: Readonly<Record<string, string | number | boolean>>;
   /** Ordering key. */
   readonly key?: string;
@@ -17,11 +20,11 @@ export interface EventPublishOptions {
   readonly expiresInMs?: number;
   /** Not handled sooner than this, in milliseconds from now. At most 30 days. */
   readonly delayMs?: number;
-  /** Bound for this publish, in milliseconds. */
+  /** Bound for this publish, in milliseconds. Default: `publish.timeoutMs` of the bus. */
   readonly timeoutMs?: number;
-  /** What happens when no group gets it. */
+  /** What happens when no group gets it. Default: `publish.unroutable` of the bus. */
   readonly unroutable?: UnroutablePolicy;
-  /** Stops waiting; what was sent by then may still arrive. */
+  /** Stops waiting: rejects with the signal's reason. What was sent by then may still arrive. */
   readonly signal?: AbortSignal;
   /** Resolves at once with state `queued`; a failure is logged and counted. */
   readonly background?: boolean;

@@ -27,7 +27,8 @@ export interface OnEventOptions extends Omit<ConsumeGroupOptions, 'enabled'> {
   readonly rabbitmq?: {
     /**
      * `assert` (default) declares the group's queues and refuses those that differ; `check` takes what is there and refuses
-     * what is missing; `skip` trusts. With the last two, queues and bindings are made by hand.
+     * what is missing; `skip` trusts. With the last two, queues and bindings are made by hand. Default: as the transport's
+     * own `assert`.
      */
     readonly assert?: DeclareMode;
   };

@@ -6,26 +6,38 @@ import type { DeclareMode } from '../../core/transport.js';
 /** Options of the RabbitMQ transport. A type, not an interface, so that it is also a `TransportOptions`. */
 export type RabbitMqTransportOptions = {
   readonly type: 'rabbitmq';
-  /** `amqp://user:password@host:5672/vhost`, or `amqps://` for TLS. */
+  /**
+   * `amqp://user:password@host:5672/vhost`, or `amqps://` for TLS; special characters are percent-encoded. Default port 5672,
+   * with TLS 5671, default user guest:guest. Either this or `urls`.
+   */
   readonly url?: string;
   /** Several nodes of one cluster: the first that answers is used, and the next when it goes. */
   readonly urls?: readonly string[];
-  /** A silent connection is given up after two of these, in milliseconds. Default 10 000. */
+  /** A silent connection is given up after two of these, in milliseconds, rounded to seconds. Default 10 000. */
   readonly heartbeatMs?: number;
   /** Bound for one connection attempt, in milliseconds. Default 3 000. */
   readonly connectTimeoutMs?: number;
   /**
-   * What is done about exchanges and queues: `assert` (default) creates what is missing, `check` only looks, `skip` trusts.
-   * With the last two, bindings too are made by hand. A handler's own `rabbitmq.assert` wins.
+   * What is done about exchanges and queues. `assert` (default) declares what is missing; what differs is a
+   * {@link TopologyConflictError}. `check` declares nothing: an exchange, `<group>` or `<group>.dlq` that is missing is the
+   * same error, other arguments are taken as they are. `skip` does not look. With these two, bindings and a
+   * `<group>.retry.<ms>` for each retry delay are made by hand too. Private queues are always declared. A handler's own
+   * `rabbitmq.assert` wins.
    */
   readonly assert?: DeclareMode;
-  /** For `amqps`: passed to Node's TLS. Peers are verified unless `rejectUnauthorized` is false. */
+  /** For `amqps://` alone. What cannot be used is a ConfigurationError. */
   readonly tls?: {
+    /** Whom to trust, PEM. Default: Node's list. */
     readonly ca?: string | Buffer | readonly (string | Buffer)[];
+    /** Own certificate, PEM, for brokers that ask for one. */
     readonly cert?: string | Buffer;
+    /** Its private key, PEM. */
     readonly key?: string | Buffer;
+    /** Of `key`. */
     readonly passphrase?: string;
+    /** Name that the broker's certificate must have. Default: the host of the URL. */
     readonly servername?: string;
+    /** `false`: whoever answers is taken for the broker, and a warning says so. Default `true`. */
     readonly rejectUnauthorized?: boolean;
   };
 };
