@@ -10,7 +10,9 @@ export interface Report {
   readonly bars: Readonly<Record<string, Bar>>;
   readonly limits: string;
   readonly command: string;
-  readonly broker: string;
+  /** None, if it needs none. */
+  readonly broker?: string;
+  readonly commit: string;
   readonly node: string;
   readonly cores: number;
   readonly date: string;
@@ -48,7 +50,9 @@ function measured([name, { value, rule, limit, ok }]: readonly [string, Bar]): s
 }
 
 function machines(reports: readonly Report[]): string {
-  const kinds = reports.map(({ broker, node, cores }) => `${broker}, Node ${node}, ${cores} shared cores`);
+  const kinds = reports.flatMap(({ broker, node, cores }) =>
+    broker === undefined ? [] : [`${broker}, Node ${node}, ${cores} shared cores`],
+  );
   return `Measured on ${[...new Set(kinds)].join('; ')}. All raw figures are in [test/prove/results](test/prove/results).`;
 }
 

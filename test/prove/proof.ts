@@ -8,7 +8,8 @@ export interface Bar {
 export interface Figures {
   readonly figures: Readonly<Record<string, number | string>>;
   readonly bars: Readonly<Record<string, Bar>>;
-  readonly broker: string;
+  /** Its name and version, if it needs one. */
+  readonly broker: string | undefined;
   /** What the figures were computed from, where that is worth keeping. */
   readonly series?: readonly Readonly<Record<string, number>>[];
 }

@@ -68,7 +68,7 @@ async function proveOne(root: string, proof: Proof, short: boolean, folder: stri
     bars,
     limits,
     command: `npm run prove -- ${name}${short ? ' --short' : ''}`,
-    broker,
+    ...(broker !== undefined && { broker }),
     node: process.version,
     commit: measured,
     cores: availableParallelism(),

@@ -38,8 +38,9 @@ class Judgement {
       confirmed,
       handled,
       duplicates,
-      'dead-lettered': this.dead,
       'left in a queue': this.left,
+      rejections: JSON.stringify(Object.fromEntries(this.book.rejected)),
+      'slowest publish (ms)': Math.round(Math.max(...this.ends.map(({ slowestMs }) => slowestMs))),
       problems: problems.join('; ') || 'none',
     };
   }
@@ -49,6 +50,9 @@ class Judgement {
     const { lost, unknown, problems } = this.verdict;
     return {
       lost: atMost(lost.length, 0),
+      // what still lies in a queue is not lost, but somebody should have fetched it
+      'confirmed, never handled': atMost(this.book.unhandled, 0),
+      'dead-lettered': atMost(this.dead, 0),
       'handled, never published': atMost(unknown.length, 0),
       'publishes pending at the end': atMost(sumOf(this.ends, 'pending'), 0),
       'publishes settled later than timeout + 1 s': atMost(sumOf(this.ends, 'late'), 0),
