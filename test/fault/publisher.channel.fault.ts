@@ -153,6 +153,25 @@ it(
 );
 
 it(
+  'such a message beside one that is never confirmed: those beside them do not wait for that one',
+  withFakeBroker(async ({ lab, broker }) => {
+    poison(broker, 403, 'ACCESS_REFUSED');
+    // as of a queue without a majority
+    broker.on('BasicPublish', ({ message }) => message?.routingKey === 'orders.lost');
+    const { bus } = await lab.boot({ providers: [orderListener(new Log<unknown>('events'))] });
+    const lost = outcomeOf(bus.publish('orders.lost', 0, { timeoutMs: 5_000 }));
+    const publishes = topicsWithPoisonAt(20).map((topic, n) => outcomeOf(bus.publish(topic, n)));
+    const outcomes = await bounded(Promise.all(publishes), 8_000, 'the publishes');
+    expect(outcomes.flatMap(({ error }, n) => (error ? [n] : []))).toEqual([20]);
+    expect(outcomes[20]?.error).toMatchObject({ code: 'CHANNEL_CLOSED' });
+    expect(Math.max(...outcomes.map(({ ms }) => ms))).toBeLessThan(2_500);
+    expect(broker.gave('ChannelClose').length).toBeGreaterThanOrEqual(2);
+    expect((await lost).error).toMatchObject({ code: 'PUBLISH_TIMEOUT', sent: true });
+    expect(pendingOf(bus)).toBe(0);
+  }),
+);
+
+it(
   'a message whose headers are too large: rejects alone, and nothing of it is sent',
   withFakeBroker(async ({ lab, broker }) => {
     const [total, large] = [60, 20];

@@ -118,6 +118,10 @@ describe('a broker that does not confirm', () => {
       await until('all are handled', () => good().size === healthy.length);
       expect(pendingOf(bus)).toBe(0);
       expect(broker.gave('ChannelClose')).toEqual([]);
+      // what took leave of one channel without an answer is sent again on the next, but not again and again
+      const times = new Map<unknown, number>();
+      for (const id of broker.ids('orders.lost')) times.set(id, (times.get(id) ?? 0) + 1);
+      expect(Math.max(...times.values())).toBe(2);
     }),
     20_000,
   );
@@ -226,6 +230,29 @@ describe('a retry copy', () => {
       expect(toQueue(`${group}.dlq`)).toHaveLength(1);
       expect(bus.stats().groups[group]).toMatchObject({ retried: 1, deadLettered: 1 });
       expect(pendingOf(bus)).toBe(0);
+    }),
+  );
+});
+
+describe('a retry copy whose delivery comes again', () => {
+  it(
+    'because its connection was lost: is not sent any more, so that there is one message and not two',
+    withFakeBroker(async ({ lab, broker }) => {
+      const retryQueue = `${groupOf(lab)}.retry.50`;
+      broker.on('BasicPublish', (call) => topicOf(call) === retryQueue);
+      const seen = new Log<unknown>('events');
+      const listener = orderListener(seen, { retry: { delaysMs: [50] } }, () => {
+        throw new Error('always');
+      });
+      const { bus } = await lab.boot({ providers: [listener] });
+      await bus.publish('orders.created', 1);
+      await until('its copy has come', () => broker.ids(retryQueue).length === 1);
+      for (const purpose of ['publish', 'consume'] as const) broker.linkTo(purpose).reset();
+      await seen.reach(2);
+      await until('the copy of the second delivery has come', () => broker.ids(retryQueue).length === 2);
+      await until('the first one is given up', () => pendingOf(bus) === 1);
+      await bus.publish('nobody.cares', 1, { unroutable: 'ignore' });
+      expect(broker.ids(retryQueue)).toHaveLength(2);
     }),
   );
 });

@@ -4,6 +4,8 @@ const BEHIND_WINDOWS = 10;
 const REFUSED_MS = 5_000;
 /** A channel that is to be exchanged waits so long for answers; what has none by then is sent again on the next one. */
 const LEAVE_MS = 500;
+/** After that, and whatever else has worn it out, the next one is kept for so long: each exchange sends messages twice. */
+const REST_MS = 30_000;
 
 /**
  * What makes a channel for publishing not worth keeping. The driver has a place for every message behind one that is never
@@ -16,6 +18,8 @@ export class RabbitMqChannelWear {
   private behind = 0;
   private refusedAt: number | undefined;
   private timer: NodeJS.Timeout | undefined;
+  /** When a channel was exchanged last with messages under way. */
+  private forcedAt = Number.NEGATIVE_INFINITY;
 
   /** @param exchange takes another channel; called when one has been worn out for some time */
   constructor(
@@ -39,7 +43,8 @@ export class RabbitMqChannelWear {
   /** @param isSuspect it may still close the channel, and must not take others with it */
   gaveUp(isSuspect: boolean): void {
     this.unanswered++;
-    if (isSuspect || this.unanswered >= this.window) this.wearOut();
+    if (isSuspect) this.leave();
+    else if (this.unanswered >= this.window) this.wearOut();
   }
 
   /** One that was given up has been answered after all; those of a channel before are not counted. */
@@ -62,6 +67,13 @@ export class RabbitMqChannelWear {
   }
 
   private wearOut(): void {
-    this.timer ??= setTimeout(this.exchange, LEAVE_MS);
+    if (Date.now() - this.forcedAt >= REST_MS) this.leave();
+  }
+
+  private leave(): void {
+    this.timer ??= setTimeout(() => {
+      this.forcedAt = Date.now();
+      this.exchange();
+    }, LEAVE_MS);
   }
 }

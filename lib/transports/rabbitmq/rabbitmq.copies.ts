@@ -11,7 +11,18 @@ import { deadLetterQueue, type RabbitMqTopology, retryQueue } from './rabbitmq.t
 const TRIES = 5;
 const REFUSED_PAUSE_MS = 50;
 
+/** A copy is not the user's publish: one that is given up while the broker stores it is a message too many. */
+const TIMEOUT_MS = 60_000;
+
 type Declare = (connection: ChannelModel) => Promise<void>;
+
+/** The delivery that is copied. */
+export interface Original {
+  /** How its group's queues are declared, if not like all. */
+  readonly declareMode: DeclareMode | undefined;
+  /** Aborted when it comes again anyway: then a copy would be a message too many. */
+  readonly lost: AbortSignal;
+}
 
 /** Copies that stay with one group: to a retry queue, to the dead letters, back to the group. Confirmed, or they throw. */
 export class RabbitMqCopies {
@@ -23,16 +34,16 @@ export class RabbitMqCopies {
     private readonly topology: RabbitMqTopology,
   ) {}
 
-  async retry(group: string, delayMs: number, message: Message, state: CopyState, mode?: DeclareMode): Promise<void> {
+  async retry(group: string, delayMs: number, message: Message, state: CopyState, original: Original): Promise<void> {
     const declare = (connection: ChannelModel): Promise<void> =>
-      this.topology.declareRetryQueue(connection, group, delayMs, mode);
-    await this.put(retryQueue(group, delayMs), message, state, declare);
+      this.topology.declareRetryQueue(connection, group, delayMs, original.declareMode);
+    await this.put(retryQueue(group, delayMs), message, state, declare, original.lost);
   }
 
-  async bury(group: string, message: Message, state: CopyState, mode?: DeclareMode): Promise<void> {
+  async bury(group: string, message: Message, state: CopyState, original: Original): Promise<void> {
     const declare = (connection: ChannelModel): Promise<void> =>
-      this.topology.declareDeadLetterQueue(connection, group, mode);
-    await this.put(deadLetterQueue(group), message, state, declare);
+      this.topology.declareDeadLetterQueue(connection, group, original.declareMode);
+    await this.put(deadLetterQueue(group), message, state, declare, original.lost);
   }
 
   /** @returns false when the group has no queue */
@@ -44,11 +55,17 @@ export class RabbitMqCopies {
    * Declares a queue before its first copy, and again if it has been deleted since. A queue that was declared just now may
    * refuse its first messages while it elects a leader, so a refusal is tried again.
    */
-  private async put(queue: string, message: Message, state: CopyState, declare: Declare): Promise<void> {
+  private async put(
+    queue: string,
+    message: Message,
+    state: CopyState,
+    declare: Declare,
+    signal: AbortSignal,
+  ): Promise<void> {
     for (let tries = 1; ; tries++) {
       try {
         await this.declareOnce(queue, declare);
-        if (await this.publisher.copy(queue, message, state)) return;
+        if (await this.publisher.copy(queue, message, state, { timeoutMs: TIMEOUT_MS, signal })) return;
         this.declared.delete(queue);
         if (tries === TRIES) throw new ConnectionError(`Queue "${queue}" does not exist.`);
       } catch (error) {

@@ -27,6 +27,8 @@ export interface DeliveryOwner {
 /** The channel that a delivery came on. */
 export interface SettlementPath {
   readonly isOpen: boolean;
+  /** Aborted when it is gone. */
+  readonly lost: AbortSignal;
   /** @returns false when the channel is gone; then nothing was sent, and the broker delivers again */
   settle(delivery: RabbitMqDelivery, write: (channel: Channel) => void): boolean;
 }
@@ -85,6 +87,7 @@ export class RabbitMqDelivery extends LazySignal implements Delivery {
         await this.copy(outcome);
         return this.ack();
       } catch (error) {
+        if (!this.path.isOpen) break;
         this.owner.copyFailed(error);
         await pause(pauseMs, this.owner.closed);
         if (isHopeless(error) || this.owner.closed.aborted) break;
@@ -96,17 +99,18 @@ export class RabbitMqDelivery extends LazySignal implements Delivery {
 
   private async copy(outcome: CopyOutcome): Promise<void> {
     const { group, deadLetterGroup, copies, declareMode } = this.owner;
+    const original = { declareMode, lost: this.path.lost };
     const now = Date.now();
     const { failure } = outcome;
     const firstFailedAt = firstFailedAtOf(this.raw) ?? (failure ? now : undefined);
     if (outcome.kind === 'retry' && group !== undefined) {
       const { attempt, dueAt, delayMs, deferrals = this.deferrals } = outcome;
-      await copies.retry(group, delayMs, this.message, { attempt, deferrals, dueAt, firstFailedAt }, declareMode);
+      await copies.retry(group, delayMs, this.message, { attempt, deferrals, dueAt, firstFailedAt }, original);
       return;
     }
     const reason = outcome.kind === 'dead' ? outcome.reason : 'not-retryable';
     const state = { attempt: this.attempt, reason, failure, firstFailedAt: firstFailedAt ?? now, lastFailedAt: now };
-    await copies.bury(group ?? deadLetterGroup, this.message, state, declareMode);
+    await copies.bury(group ?? deadLetterGroup, this.message, state, original);
   }
 
   private ack(): boolean {

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib';
 import { ConnectionError } from '../../core/errors.js';
 import { Outstanding } from '../../core/outstanding.js';
@@ -21,7 +22,7 @@ export class RabbitMqIntake implements SettlementPath {
   private readonly outstanding = new Outstanding<RabbitMqDelivery>();
   private readonly batch: WriteBatch;
   private readonly betweenMessages: unknown;
-  private isChannelOpen = true;
+  private readonly loss = new AbortController();
   private tag: string | undefined;
   /** Unsettled deliveries that the broker may send; 0 is no consumer. */
   private wanted = 0;
@@ -42,11 +43,17 @@ export class RabbitMqIntake implements SettlementPath {
   ) {
     this.batch = new WriteBatch(connection);
     this.betweenMessages = (channel as Reader).handleMessage;
+    // every copy that is under way listens to it
+    setMaxListeners(0, this.lost);
     channel.on('close', () => this.lose());
   }
 
+  get lost(): AbortSignal {
+    return this.loss.signal;
+  }
+
   get isOpen(): boolean {
-    return this.isChannelOpen;
+    return !this.lost.aborted;
   }
 
   /** Whether its channel was closed in the middle of a message: then that message is what the driver could not read. */
@@ -151,8 +158,10 @@ export class RabbitMqIntake implements SettlementPath {
   }
 
   private lose(): void {
-    this.isChannelOpen = false;
+    if (!this.isOpen) return;
+    const error = new ConnectionError('The channel of this delivery is gone; it comes again.');
+    this.loss.abort(error);
     this.held.length = 0;
-    this.outstanding.lose(new ConnectionError('The channel of this delivery is gone; it comes again.'));
+    this.outstanding.lose(error);
   }
 }

@@ -17,8 +17,6 @@ import { RabbitMqSuspects } from './rabbitmq.suspects.js';
 import { type AmqpTarget, asBuffer, copyState, exchangeName, routingKeyOf } from './rabbitmq.target.js';
 import { WriteBatch } from './rabbitmq.write-batch.js';
 
-/** A copy is not the user's publish: one that is given up while the broker stores it is a message too many. */
-const COPY_TIMEOUT_MS = 60_000;
 const ROUTED: Routed = Object.freeze({ routed: true });
 const NOT_ROUTED: Routed = Object.freeze({ routed: false });
 
@@ -118,9 +116,13 @@ export class RabbitMqPublisher {
   }
 
   /** Puts a copy straight into a queue. @returns whether the queue exists */
-  async copy(queue: string, message: Message, state: CopyState): Promise<boolean> {
-    const timeoutMs = Math.max(COPY_TIMEOUT_MS, this.settings.timeoutMs);
-    const { routed } = await this.publish({ kind: 'copy', queue, state }, message, { onFull: 'wait', timeoutMs });
+  async copy(
+    queue: string,
+    message: Message,
+    state: CopyState,
+    options?: Pick<TransportPublishOptions, 'timeoutMs' | 'signal'>,
+  ): Promise<boolean> {
+    const { routed } = await this.publish({ kind: 'copy', queue, state }, message, { onFull: 'wait', ...options });
     return routed;
   }
 
@@ -140,16 +142,29 @@ export class RabbitMqPublisher {
     if (!channel || this.isBlocked) return;
     while (!this.wear.isWornOut) {
       const outgoing = this.backlog.peek();
-      if (!outgoing || !this.maySend(outgoing)) return;
+      if (!outgoing || !this.maySend(outgoing)) break;
       this.backlog.shift();
       if (!this.send(channel, outgoing)) return;
     }
+    if (this.suspects.ask()) void this.tryPart(channel);
   }
 
   private maySend({ isSuspect }: Outgoing<AmqpTarget>): boolean {
-    const { size } = this.inFlight;
-    if (size >= this.settings.window) return false;
-    return isSuspect ? this.suspects.mayTry(size) : !this.suspects.isTrying;
+    const isRoom = this.inFlight.size < this.settings.window;
+    return isRoom && (isSuspect ? this.suspects.mayTry() : !this.suspects.isTrying);
+  }
+
+  /** The broker works a channel off in order: its answer clears what was sent before, confirmed or not. Never rejects. */
+  private async tryPart(channel: ConfirmChannel): Promise<void> {
+    try {
+      await channel.prefetch(0); // without consumers it changes nothing
+    } catch {
+      return; // it is gone, of which onLost hears
+    }
+    if (channel !== this.channel.current) return;
+    for (const outgoing of this.inFlight) outgoing.isSuspect = false;
+    this.suspects.passed();
+    this.goOn();
   }
 
   /** @returns false when the channel is closing; then its loss is about to be told, and the message waits for the next one */
@@ -170,10 +185,8 @@ export class RabbitMqPublisher {
       this.wear.sent();
       return true;
     } catch (error) {
-      const { isSuspect } = outgoing;
-      this.take(outgoing);
+      this.inFlight.delete(outgoing);
       if (isChannelClosing(error)) {
-        outgoing.isSuspect = isSuspect;
         this.backlog.putBack([outgoing]);
         return false;
       }
@@ -198,7 +211,7 @@ export class RabbitMqPublisher {
   private onConfirm(outgoing: Outgoing<AmqpTarget>, error: Error | null): void {
     // any other error says that the channel is gone, which onLost hears as well
     if (error !== null && error.message !== 'message nacked') return;
-    if (!this.take(outgoing)) {
+    if (!this.inFlight.delete(outgoing)) {
       this.wear.answered();
       return;
     }
@@ -212,9 +225,8 @@ export class RabbitMqPublisher {
    * keeps it, so that after a window of them the channel is exchanged.
    */
   private onGivenUp(outgoing: Outgoing<AmqpTarget>): void {
-    const { isSuspect } = outgoing;
-    if (!this.take(outgoing)) return;
-    this.wear.gaveUp(isSuspect);
+    if (!this.inFlight.delete(outgoing)) return;
+    this.wear.gaveUp(outgoing.isSuspect);
     this.goOn();
   }
 
@@ -234,14 +246,6 @@ export class RabbitMqPublisher {
     }
   }
 
-  /** Out of what is under way. @returns whether it was */
-  private take(outgoing: Outgoing<AmqpTarget>): boolean {
-    if (!this.inFlight.delete(outgoing)) return false;
-    if (outgoing.isSuspect) this.suspects.cleared();
-    outgoing.isSuspect = false;
-    return true;
-  }
-
   /** Comes before the confirm of the same message, so the match is near the front. */
   private onReturn(returned: ReturnedMessage): void {
     const { messageId } = returned.properties;
@@ -259,23 +263,24 @@ export class RabbitMqPublisher {
   private onLost(error: ChannelError | undefined): void {
     const sent = [...this.inFlight];
     this.inFlight.clear();
+    const { isTrying } = this.suspects;
+    const accused = error && isTrying ? sent.filter(({ isSuspect }) => isSuspect) : sent;
+    // what has been given up is not in flight, and may be to blame
+    const isAlone = accused.length === 1 && !this.wear.hasUnanswered;
     this.suspects.forget();
-    const isAlone = sent.length === 1 && !this.wear.hasUnanswered;
     this.wear.reset();
-    // a missing exchange is declared again with the next channel; only who fails again is to blame
-    if (error && isAlone && (error.code !== 404 || sent[0]?.isSuspect)) {
-      sent[0]?.reject(
+    if (error && isAlone && (isTrying || error.code !== 404)) {
+      accused[0]?.reject(
         new PublishRejectedError(
           `The broker closed the channel because of this message: ${error.message}`,
           { cause: error, retryable: false },
           'CHANNEL_CLOSED',
         ),
       );
-      return;
-    }
-    if (error) {
-      this.suspects.accuse(sent.length);
-      for (const outgoing of sent) outgoing.isSuspect = true;
+    } else if (error) {
+      // a missing exchange is declared again with the next channel; only who fails again is to blame
+      this.suspects.accuse(accused.length);
+      for (const outgoing of accused) outgoing.isSuspect = true;
     }
     this.backlog.putBack(sent);
   }

@@ -3,55 +3,57 @@ const FEW = 8;
 
 /**
  * Finds the message for which a broker closes the channel, among those that were under way, by halves: each part is sent
- * alone, and either takes the channel along or clears its members. When all are cleared the parts grow again.
+ * and the broker asked whether the channel still stands, before anything else is sent. When all have passed the parts grow
+ * again.
  */
 export class RabbitMqSuspects {
   /** How many are sent together. */
   private part = Number.POSITIVE_INFINITY;
-  /** How many, from the first that is not cleared, have the one to blame among them. */
+  /** How many, from the first that has not passed, have the one to blame among them. */
   private accused = 0;
-  private room = 0;
+  /** Sent of the present part. */
   private tries = 0;
-  private underWay = 0;
+  private isAsked = false;
 
-  /** While some of them are under way nothing else may be: it would be suspected too. */
+  /** Whether a part is on trial: what is sent now would be suspected too. */
   get isTrying(): boolean {
-    return this.underWay > 0;
+    return this.tries > 0;
   }
 
-  /** @param count how many the closed channel had under way */
+  /** @param count how many may have closed the channel */
   accuse(count: number): void {
     this.accused = count;
     this.part = half(count);
     this.forget();
   }
 
-  /** Their channel is gone. */
+  /** The channel of the trial is gone. */
   forget(): void {
-    this.underWay = 0;
-    this.room = 0;
+    this.tries = 0;
+    this.isAsked = false;
   }
 
-  /** Whether one more of them may be sent, beside `inFlight` messages of any kind. */
-  mayTry(inFlight: number): boolean {
-    if (inFlight === 0) {
-      this.room = this.part;
-      this.tries = 0;
-    }
-    return this.room > 0 && inFlight === this.underWay;
+  /** Whether one more of them may be sent. */
+  mayTry(): boolean {
+    return !this.isAsked && this.tries < this.part;
   }
 
   tried(): void {
-    this.room--;
     this.tries++;
-    this.underWay++;
   }
 
-  /** One of those under way has its answer. */
-  cleared(): void {
-    if (--this.underWay > 0) return;
+  /** No more is sent of this part. @returns whether the broker has to be asked, which is to be done once */
+  ask(): boolean {
+    if (!this.isTrying || this.isAsked) return false;
+    this.isAsked = true;
+    return true;
+  }
+
+  /** The channel still stands. */
+  passed(): void {
     this.accused -= this.tries;
     this.part = this.accused > 0 ? half(this.accused) : 2 * this.part;
+    this.forget();
   }
 }
 

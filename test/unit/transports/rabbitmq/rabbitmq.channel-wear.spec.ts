@@ -80,4 +80,31 @@ describe('RabbitMqChannelWear', () => {
     expect(exchanged).toBe(1);
     expect(jest.getTimerCount()).toBe(0);
   });
+
+  it('after an exchange that had to be forced only a suspect wears the next one out within 30 s', () => {
+    const exchange = (): void => {
+      jest.advanceTimersByTime(500);
+      wear.reset();
+    };
+    times(WINDOW, () => wear.gaveUp(false));
+    exchange();
+    jest.advanceTimersByTime(29_000);
+    times(WINDOW, () => wear.gaveUp(false));
+    times(100 * WINDOW, () => wear.sent());
+    expect(wear.isWornOut).toBe(false);
+    jest.advanceTimersByTime(1_000);
+    wear.sent();
+    expect(wear.isWornOut).toBe(true);
+    exchange();
+    wear.gaveUp(true);
+    expect(wear.isWornOut).toBe(true);
+    expect(exchanged).toBe(2);
+  });
+
+  it('one that was left with nothing under way does not count as forced', () => {
+    times(WINDOW, () => wear.gaveUp(false));
+    wear.reset();
+    times(WINDOW, () => wear.gaveUp(false));
+    expect(wear.isWornOut).toBe(true);
+  });
 });

@@ -35,22 +35,26 @@ function search({ count, poisons, window, isPrompt }: Search): Found {
     const inFlight: Sent[] = [];
     for (let [next] = waiting; next && inFlight.length < window; [next] = waiting) {
       const { isSuspect } = next;
-      if (isSuspect ? !suspects.mayTry(inFlight.length) : suspects.isTrying) break;
+      if (isSuspect ? !suspects.mayTry() : suspects.isTrying) break;
       if (isSuspect) suspects.tried();
       inFlight.push(next);
       waiting = waiting.slice(1);
     }
     if (inFlight.length === 0) throw new Error('Nothing can be sent.');
     expect(new Set(inFlight.map(({ isSuspect }) => isSuspect)).size).toBe(1);
+    const isTrial = suspects.ask();
+    expect([isTrial, suspects.ask(), suspects.mayTry()]).toEqual([inFlight[0]?.isSuspect, false, !isTrial]);
     const at = inFlight.findIndex(({ n }) => poisons.has(n));
     const isClosed = at >= 0;
     const answered = isClosed ? inFlight.slice(0, isPrompt ? at : 0) : inFlight;
     for (const sent of answered) {
-      if (sent.isSuspect) suspects.cleared();
       sent.isSuspect = false;
       confirmed.push(sent.n);
     }
-    if (!isClosed) continue;
+    if (!isClosed) {
+      if (isTrial) suspects.passed();
+      continue;
+    }
     const lost = inFlight.slice(answered.length);
     closed.push(lost.length);
     suspects.forget();
@@ -117,50 +121,50 @@ describe('RabbitMqSuspects', () => {
     expect(blamed).toEqual([0]);
   });
 
-  it('sends no more while a part is under way; then the half of the rest, and twice as many when all are cleared', () => {
+  it('sends no more while a part is on trial; then the half of the rest, and twice as many when all have passed', () => {
     const suspects = new RabbitMqSuspects();
     suspects.accuse(40);
     for (const part of [20, 10, 5, 1, 1, 1, 1, 1, 2, 4, 8]) {
-      for (const n of range(part)) {
-        expect(suspects.mayTry(n)).toBe(true);
-        suspects.tried();
-      }
-      for (const left of range(part).toReversed()) {
-        expect([suspects.mayTry(left + 1), suspects.isTrying]).toEqual([false, true]);
-        suspects.cleared();
-      }
+      send(suspects, part);
+      expect([suspects.mayTry(), suspects.isTrying]).toEqual([false, true]);
+      expect(suspects.ask()).toBe(true);
+      suspects.passed();
       expect(suspects.isTrying).toBe(false);
     }
   });
 
-  it('lets no suspect go beside a message of another kind', () => {
+  it('asks of a part that is smaller than it may be, once, and sends no more of it then', () => {
     const suspects = new RabbitMqSuspects();
-    suspects.accuse(20);
-    expect(suspects.mayTry(1)).toBe(false);
-    expect(suspects.mayTry(0)).toBe(true);
-    suspects.tried();
-    expect([suspects.mayTry(2), suspects.mayTry(1)]).toEqual([false, true]);
+    expect(suspects.ask()).toBe(false);
+    suspects.accuse(40);
+    expect(suspects.ask()).toBe(false);
+    send(suspects, 3);
+    expect(suspects.mayTry()).toBe(true);
+    expect([suspects.ask(), suspects.ask(), suspects.mayTry()]).toEqual([true, false, false]);
   });
 
   it('a lost connection accuses nobody: parts of the same size go on with the next channel', () => {
     const suspects = new RabbitMqSuspects();
     suspects.accuse(20);
-    expect(suspects.mayTry(0)).toBe(true);
-    suspects.tried();
+    send(suspects, 1);
+    expect(suspects.ask()).toBe(true);
     suspects.forget();
-    expect([suspects.isTrying, suspects.mayTry(1)]).toEqual([false, false]);
-    for (const n of range(10)) {
-      expect(suspects.mayTry(n)).toBe(true);
-      suspects.tried();
-    }
-    expect(suspects.mayTry(10)).toBe(false);
+    expect([suspects.isTrying, suspects.ask()]).toEqual([false, false]);
+    send(suspects, 10);
+    expect(suspects.mayTry()).toBe(false);
   });
 
   it('one that is left alone is tried again alone', () => {
     const suspects = new RabbitMqSuspects();
     suspects.accuse(1);
-    expect(suspects.mayTry(0)).toBe(true);
-    suspects.tried();
-    expect(suspects.mayTry(1)).toBe(false);
+    send(suspects, 1);
+    expect(suspects.mayTry()).toBe(false);
   });
 });
+
+function send(suspects: RabbitMqSuspects, count: number): void {
+  for (const _ of range(count)) {
+    expect(suspects.mayTry()).toBe(true);
+    suspects.tried();
+  }
+}
