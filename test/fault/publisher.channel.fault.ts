@@ -172,6 +172,21 @@ it(
 );
 
 it(
+  'such a message, and then a broker that does not say whether the channel stands: another channel, and all goes on',
+  withFakeBroker(async ({ lab, broker }) => {
+    poison(broker, 406, 'PRECONDITION_FAILED');
+    const { bus } = await lab.boot({ providers: [orderListener(new Log<unknown>('events'))] });
+    let silent = 0;
+    broker.on('BasicQos', ({ link }) => link === broker.linkTo('publish') && ++silent === 1);
+    const publishes = topicsWithPoisonAt(20).map((topic, n) => outcomeOf(bus.publish(topic, n, { timeoutMs: 25_000 })));
+    const outcomes = await bounded(Promise.all(publishes), 20_000, 'the publishes');
+    expect(outcomes.flatMap(({ error }, n) => (error ? [n] : []))).toEqual([20]);
+    expect(silent).toBeGreaterThan(1);
+    expect(pendingOf(bus)).toBe(0);
+  }),
+);
+
+it(
   'a message whose headers are too large: rejects alone, and nothing of it is sent',
   withFakeBroker(async ({ lab, broker }) => {
     const [total, large] = [60, 20];

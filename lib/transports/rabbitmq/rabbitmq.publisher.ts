@@ -2,6 +2,7 @@ import type { ChannelModel, ConfirmChannel, Message as ReturnedMessage } from 'a
 import {
   BrokerBlockedError,
   BusClosedError,
+  ConnectionError,
   EventBusError,
   PublishRejectedError,
   PublishTimeoutError,
@@ -9,7 +10,7 @@ import {
 import type { Message } from '../../core/message.js';
 import { type BacklogOptions, type Outgoing, PublishBacklog } from '../../core/publish-backlog.js';
 import type { Routed, TransportPublishOptions } from '../../core/transport.js';
-import { type ChannelError, openConfirmChannel, SupervisedChannel } from './rabbitmq.channel.js';
+import { type ChannelError, openConfirmChannel, rpc, SupervisedChannel } from './rabbitmq.channel.js';
 import { RabbitMqChannelWear } from './rabbitmq.channel-wear.js';
 import { type CopyState, toProperties } from './rabbitmq.codec.js';
 import type { RabbitMqLink } from './rabbitmq.link.js';
@@ -157,9 +158,11 @@ export class RabbitMqPublisher {
   /** The broker works a channel off in order: its answer clears what was sent before, confirmed or not. Never rejects. */
   private async tryPart(channel: ConfirmChannel): Promise<void> {
     try {
-      await channel.prefetch(0); // without consumers it changes nothing
-    } catch {
-      return; // it is gone, of which onLost hears
+      await rpc(channel.prefetch(0), 'say that a channel stands'); // without consumers it changes nothing
+    } catch (error) {
+      // otherwise it is gone, of which onLost hears
+      if (error instanceof ConnectionError && channel === this.channel.current) this.channel.renew();
+      return;
     }
     if (channel !== this.channel.current) return;
     for (const outgoing of this.inFlight) outgoing.isSuspect = false;
@@ -286,10 +289,9 @@ export class RabbitMqPublisher {
   }
 
   private timeoutError(outgoing: Outgoing<AmqpTarget>): Error {
-    const { timeoutMs, sent } = outgoing;
-    const { topic } = outgoing.message;
-    if (this.isBlocked && !sent) return new BrokerBlockedError(topic, timeoutMs);
-    return new PublishTimeoutError(topic, timeoutMs, sent);
+    const { message, timeoutMs, sent } = outgoing;
+    if (this.isBlocked && !sent) return new BrokerBlockedError(message.topic, timeoutMs);
+    return new PublishTimeoutError(message.topic, timeoutMs, sent);
   }
 }
 
