@@ -79,6 +79,7 @@ describe('README', () => {
     const proofs = ['kills', 'leaks', 'mutation', 'recovery', 'resets', 'sigterms', 'soak', 'workers'];
     expect(reports.map(({ name }) => name)).toEqual(proofs);
     expect(reports.filter(({ bars }) => Object.values(bars).some(({ ok }) => !ok))).toEqual([]);
+    for (const { name, commit } of reports) expect(`${name} ${commit}`).toMatch(/ [0-9a-f]{7,}$/);
     expect(withProofs(readme, reports)).toBe(readme);
   });
 });
