@@ -1,9 +1,9 @@
 import 'reflect-metadata';
+import type { Socket } from 'node:net';
 import { expect, it } from '@jest/globals';
-import { PublishTimeoutError } from '../../lib/index.js';
+import { EVENT_BUS_CONNECTION, PublishTimeoutError } from '../../lib/index.js';
 import { quiet, until } from '../../lib/testing/contract/until.js';
 import { BrokerLoad, CONSERVED } from './harness/broker-load.js';
-import { openHandles } from './harness/open-handles.js';
 import { OwnBroker } from './harness/own-broker.js';
 
 const RECOVERED_MS = 5_000;
@@ -22,6 +22,16 @@ function assertToldOnce(lines: readonly string[]): void {
     expect(new Set(told).size).toBe(told.length);
     expect(lines.filter((line) => line.startsWith(`log RabbitMQ ${purpose} connection`))).toHaveLength(1);
   }
+}
+
+interface Driver {
+  readonly connection: { readonly stream: Socket };
+}
+
+function socketsOf({ app }: BrokerLoad): readonly Socket[] {
+  const connection = app.get<{ raw(): Readonly<Record<'publish' | 'consume', Driver>> }>(EVENT_BUS_CONNECTION);
+  const { publish, consume } = connection.raw();
+  return [publish.connection.stream, consume.connection.stream];
 }
 
 own.suite('a broker that is away for some time, under load', () => {
@@ -49,17 +59,15 @@ own.suite('a broker that is away for some time, under load', () => {
     const publish = { unroutable: 'reject' } as const;
     const load = await BrokerLoad.begin(own.node, own.lab, { timeoutMs: 2_000, bus: { transport, publish } });
     const { bus, traffic } = load;
+    const sockets = socketsOf(load);
+    expect(sockets.map(({ destroyed }) => destroyed)).toEqual([false, false]);
     const [frozen, faults] = [performance.now(), own.node.faults];
     own.node.pause();
     try {
       await until('it is noticed', () => bus.status === 'down', DETECTED_MS);
-      let most = 0;
-      while (performance.now() - frozen < FROZEN_MS) {
-        await quiet(50);
-        most = Math.max(most, openHandles().TCPSocketWrap ?? 0);
-      }
-      // nobody answers the end of the old sockets; but there are only tries, of which each connection has one at a time
-      expect(most).toBe(2);
+      // whose end nobody answers
+      await until('its sockets are destroyed', () => sockets.every(({ destroyed }) => destroyed), DETECTED_MS);
+      await quiet(FROZEN_MS - (performance.now() - frozen));
       expect(bus.status).toBe('down');
     } finally {
       own.node.resume();
