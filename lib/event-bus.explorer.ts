@@ -5,8 +5,10 @@ import { EventRegistry } from './bus/event-registry.js';
 import type { HandlerRegistration } from './bus/group-definition.js';
 import { CHECKS, HANDLER_POLICY_SHAPE } from './bus/resolved-options.js';
 import { ConfigurationError } from './core/errors.js';
-import { ANY, listOf, oneOf, recordOf, shape, text } from './core/options.js';
+import { DEFAULTS } from './core/limits.js';
+import { ANY, bool, either, integer, listOf, oneOf, recordOf, shape, text } from './core/options.js';
 import { isStandardSchema } from './core/schema.js';
+import type { QueueSettings } from './core/transport.js';
 import { ON_EVENT_METADATA } from './decorators/metadata.js';
 import type { OnEventMetadata, OnEventOptions } from './decorators/on-event.decorator.js';
 import { DEFAULT_BUS } from './event-bus.constants.js';
@@ -41,7 +43,21 @@ const OPTIONS_SHAPE = shape({
   headers: recordOf(ANY),
   match: oneOf(['all', 'any']),
   bus: text(),
-  rabbitmq: shape({ assert: oneOf(['assert', 'check', 'skip']) }),
+  renamedFrom: either((value) => (Array.isArray(value) ? listOf(CHECKS.NAME, 1) : CHECKS.NAME)),
+  unbind: either((value) => (Array.isArray(value) ? listOf(text(), 1) : text())),
+  idempotent: either((value) => (typeof value === 'boolean' ? bool : shape({ windowMs: integer(1, 30 * 86_400_000) }))),
+  batch: (value, path, problems) => {
+    shape({ size: integer(1, 10_000), waitMs: integer(1, 600_000) })(value, path, problems);
+    const { size, waitMs } = (value ?? {}) as { readonly size?: unknown; readonly waitMs?: unknown };
+    if (size === undefined || waitMs === undefined) problems.push(`${path} needs size and waitMs.`);
+  },
+  rabbitmq: shape({
+    queue: text(/^[^\0]{1,255}$/, 'the name of a queue, at most 255 characters'),
+    queueType: oneOf(['quorum', 'classic']),
+    arguments: recordOf(ANY),
+    assert: oneOf(['assert', 'check', 'skip']),
+    bind: bool,
+  }),
 });
 const PATTERNS = listOf(text(), 1);
 
@@ -129,6 +145,10 @@ export class EventBusExplorer {
       bus: _bus,
       schema: ownSchema,
       rabbitmq,
+      renamedFrom,
+      unbind,
+      idempotent,
+      batch,
       ...policy
     } = options;
     const { patterns, event, schema } = this.registry.describe(pattern);
@@ -152,6 +172,13 @@ export class EventBusExplorer {
       ordered,
       startFrom,
       declare: rabbitmq?.assert,
+      queue: queueOf(rabbitmq),
+      renamedFrom: renamedFrom === undefined ? undefined : [renamedFrom].flat(),
+      unbind: unbind === undefined ? undefined : [unbind].flat(),
+      idempotent: idempotent
+        ? { windowMs: DEFAULTS.idempotencyWindowMs, ...(idempotent !== true && idempotent) }
+        : undefined,
+      batch,
       event,
       schema: ownSchema ?? schema,
     };
@@ -184,6 +211,22 @@ export class EventBusExplorer {
       seen.set(one.type, methods);
     }
   }
+}
+
+/** What the decorator says of the queue; undefined when it says nothing. */
+function queueOf({
+  queue,
+  queueType,
+  arguments: args,
+  bind,
+}: OnEventOptions['rabbitmq'] = {}): QueueSettings | undefined {
+  if (queue === undefined && queueType === undefined && args === undefined && bind === undefined) return undefined;
+  return {
+    ...(queue !== undefined && { name: queue }),
+    ...(queueType !== undefined && { type: queueType }),
+    ...(args !== undefined && { arguments: args }),
+    ...(bind !== undefined && { bind }),
+  };
 }
 
 /** The token under which each bus tells its name. */

@@ -201,6 +201,16 @@ export class Consumption {
       ...(definition.ordered && { ordered: definition.ordered }),
       ...(definition.startFrom && { startFrom: definition.startFrom }),
       ...(definition.declare && { declare: definition.declare }),
+      ...(definition.queue && { queue: definition.queue }),
+      ...(definition.renamedFrom && {
+        previous: definition.renamedFrom.map((name) => qualify(this.parts.options, name)),
+      }),
+      ...(definition.unbind && {
+        unbind: bind(
+          exchange,
+          definition.unbind.map((pattern) => ({ pattern })),
+        ),
+      }),
     };
   }
 

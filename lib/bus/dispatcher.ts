@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { isObservable, lastValueFrom } from 'rxjs';
 import { ACK, type Delivery, RELEASE, type Settlement } from '../core/delivery.js';
 import {
@@ -10,7 +11,7 @@ import {
 } from '../core/errors.js';
 import { toFailure } from '../core/failure.js';
 import type { InboxStore } from '../core/inbox.js';
-import { DEFERRAL_LEVELS_MS, LIMITS } from '../core/limits.js';
+import { DEFAULTS, DEFERRAL_LEVELS_MS, LIMITS } from '../core/limits.js';
 import type { Message } from '../core/message.js';
 import { compose, type Middleware } from '../core/pipeline.js';
 import type { RetryPolicy } from '../core/retry-policy.js';
@@ -92,7 +93,8 @@ export class Dispatcher {
   private async once(handler: Handler, payload: unknown, delivery: Delivery): Promise<Settlement> {
     const { inbox, group, counters, timeoutMs } = this.options;
     const { id } = delivery.message;
-    const claim = (await inbox?.store.claim(group, id, inbox.leaseMs)) ?? 'new';
+    const owner = randomUUID();
+    const claim = (await inbox?.store.claim(group, id, inbox.leaseMs, owner)) ?? 'new';
     if (claim === 'done') {
       counters.duplicates++;
       return ACK;
@@ -107,9 +109,9 @@ export class Dispatcher {
       await (this.around ? this.around(context, last) : last());
       this.assertInTime(delivery);
       if (context.hasEmitted) await this.emit(context);
-      await inbox?.store.done(group, id);
+      await inbox?.store.done(group, id, DEFAULTS.idempotencyWindowMs, owner);
     } catch (error) {
-      await inbox?.store.forget(group, id);
+      await inbox?.store.forget(group, id, owner);
       throw error;
     }
     counters.handled++;

@@ -1,4 +1,5 @@
 import type { ExchangeHandler } from '../core/exchange.js';
+import type { InboxStore } from '../core/inbox.js';
 import type { BusLogger } from '../core/logger.js';
 import type { RetryPolicy } from '../core/retry-policy.js';
 import type { Serializer } from '../core/serializer.js';
@@ -77,6 +78,8 @@ export interface EventBusOptions {
      */
     readonly deadlineMs?: number;
   };
+  /** Where `idempotent` handlers remember what they have handled. Default: in the memory of this process. */
+  readonly inbox?: InboxStore;
   /** `false`: consumers wait for `bus.start()`. Default `true`. */
   readonly autoStart?: boolean;
   /** Default: Nest's Logger. */

@@ -1,31 +1,53 @@
 import { ConfigurationError } from '../core/errors.js';
 import { compareSpecificity, type ExchangeHandler } from '../core/exchange.js';
 import { LIMITS } from '../core/limits.js';
-import type { DeclareMode, TransportCapabilities } from '../core/transport.js';
+import type { DeclareMode, QueueSettings, TransportCapabilities } from '../core/transport.js';
 import type { ConsumeGroupOptions } from './event-bus.options.js';
 import type { Handler } from './handler.js';
 import { type GroupPolicy, qualify, type ResolvedOptions, resolvePolicy } from './resolved-options.js';
 
+/** What handlers ask of their group besides the numbers of its policy; the same for all of one group. */
+export interface GroupTraits {
+  readonly ordered?: 'key' | undefined;
+  readonly startFrom?: 'new' | 'earliest' | undefined;
+  readonly declare?: DeclareMode | undefined;
+  readonly queue?: QueueSettings | undefined;
+  /** Names that the group had before, without the namespace. */
+  readonly renamedFrom?: readonly string[] | undefined;
+  /** Patterns that it had before. */
+  readonly unbind?: readonly string[] | undefined;
+  /** A message that it has handled within this time is not handled again. */
+  readonly idempotent?: { readonly windowMs: number } | undefined;
+  readonly batch?: BatchOptions | undefined;
+}
+
+export interface BatchOptions {
+  /** Most events in one batch. */
+  readonly size: number;
+  /** How long the first event of a batch waits for others, in milliseconds. */
+  readonly waitMs: number;
+}
+
 /** A handler with what its decorator asked for. */
-export interface HandlerRegistration extends Handler {
+export interface HandlerRegistration extends Handler, GroupTraits {
   /** Name of its group, without the namespace. */
   readonly group: string;
   readonly delivery: 'shared' | 'broadcast';
   readonly policy: Omit<ConsumeGroupOptions, 'enabled'>;
-  readonly ordered?: 'key' | undefined;
-  readonly startFrom?: 'new' | 'earliest' | undefined;
-  readonly declare?: DeclareMode | undefined;
 }
 
 /** Handlers that share one copy of each event, with one policy. */
-export interface GroupDefinition {
+export interface GroupDefinition extends GroupTraits {
   readonly name: string;
   readonly delivery: 'shared' | 'broadcast';
   readonly handlers: readonly HandlerRegistration[];
   readonly policy: GroupPolicy;
-  readonly ordered?: 'key' | undefined;
-  readonly startFrom?: 'new' | 'earliest' | undefined;
-  readonly declare?: DeclareMode | undefined;
+}
+
+const TRAITS = ['ordered', 'startFrom', 'declare', 'queue', 'renamedFrom', 'unbind', 'idempotent', 'batch'] as const;
+
+function traitsOf(registration: GroupTraits): GroupTraits {
+  return Object.fromEntries(TRAITS.map((name) => [name, registration[name]]));
 }
 
 /** RabbitMQ names have at most 255 bytes, and the longest suffix is `.retry.86400000`. */
@@ -61,9 +83,7 @@ export function defineGroups(
       delivery: first.delivery,
       handlers,
       policy,
-      ordered: first.ordered,
-      startFrom: first.startFrom,
-      declare: first.declare,
+      ...traitsOf(first),
     };
     checkGroup(group, first, qualify(options, name), capabilities, problems);
     return [group];
@@ -121,9 +141,7 @@ function checkSame(
       retry: retry.delaysMs.join(),
       retryable: retry.retryable,
       delivery: r.delivery,
-      ordered: r.ordered,
-      startFrom: r.startFrom,
-      declare: r.declare,
+      ...Object.fromEntries(TRAITS.map((trait) => [trait, JSON.stringify(r[trait])])),
     };
   };
   const left = describe(first);

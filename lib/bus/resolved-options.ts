@@ -138,6 +138,7 @@ const OPTIONS_SHAPE = shape({
     groups: recordOf(shape({ ...GROUP_SHAPE, enabled: bool })),
   }),
   shutdown: shape({ deadlineMs: MS }),
+  inbox: withMethods(['claim', 'done', 'forget']),
   autoStart: bool,
   logger: loggerCheck,
   // read by the layers around the bus

@@ -38,6 +38,8 @@ export interface Delivery {
   /** 1 on the first delivery to this group; at most `MAX_ATTEMPT`, whatever the wire says. */
   readonly attempt: number;
   readonly redelivered: boolean;
+  /** Why the transport could not read all of the message; then no handler gets it. */
+  readonly defect?: string | undefined;
   /** How often the message was put off already (`RetryLaterError`, `delayMs`). */
   readonly deferrals: number;
   /** Aborted when the delivery is lost, its handler ran too long, or the close deadline has passed. */

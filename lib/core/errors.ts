@@ -174,6 +174,17 @@ export class ConnectionError extends EventBusError {
   }
 }
 
+/** Somebody else reads the dead letters of this group, and has not finished in time. */
+export class DeadLettersBusyError extends EventBusError {
+  constructor(group: string, waitedMs: number) {
+    super(
+      'DEAD_LETTERS_BUSY',
+      `The dead letters of "${group}" have been read by somebody else for ${waitedMs} ms. Try again when that has ended.`,
+      { retryable: true },
+    );
+  }
+}
+
 /** A handler ran longer than its `timeoutMs`; its signal was aborted and the delivery is retried. */
 export class HandlerTimeoutError extends EventBusError {
   constructor(handler: string, timeoutMs: number) {

@@ -1,11 +1,17 @@
-/** Remembers what a group has handled, so that a duplicate has no second effect. */
+/**
+ * Remembers what a group has handled, so that a duplicate has no second effect. Shared by all instances of a service if
+ * duplicates are to be recognized by another instance than the one that handled the first.
+ */
 export interface InboxStore {
   /**
    * `new`: run the handler. `done`: this group has handled it. `busy`: somebody else is handling it. A claim without
    * `done` must expire after `leaseMs`, so that a crash in the handler loses nothing.
+   *
+   * @param owner stands for one run of the handler: unlike that of every other run
    */
-  claim(group: string, messageId: string, leaseMs: number): Promise<'new' | 'done' | 'busy'>;
-  done(group: string, messageId: string): Promise<void>;
-  /** The handler failed: the next attempt must be `new`. */
-  forget(group: string, messageId: string): Promise<void>;
+  claim(group: string, messageId: string, leaseMs: number, owner: string): Promise<'new' | 'done' | 'busy'>;
+  /** The group has handled it: remembered for `windowMs`, whoever has claimed it since. */
+  done(group: string, messageId: string, windowMs: number, owner: string): Promise<void>;
+  /** The handler failed: the next attempt must be `new`. Does nothing if the claim is another owner's by now. */
+  forget(group: string, messageId: string, owner: string): Promise<void>;
 }

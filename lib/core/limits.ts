@@ -32,6 +32,7 @@ export const DEFAULTS = Object.freeze({
   handlerGraceMs: 5_000,
   shutdownDeadlineMs: 10_000,
   retryDelaysMs: Object.freeze([1_000, 5_000, 25_000, 125_000, 600_000]) as readonly number[],
+  idempotencyWindowMs: 3_600_000,
   unmatchedAttempts: 10,
   unmatchedDelayMs: 30_000,
 });

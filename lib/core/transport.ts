@@ -31,6 +31,24 @@ export interface Source {
   readonly startFrom?: 'new' | 'earliest';
   /** Default: the transport's own. Nothing to a transport that keeps nothing. */
   readonly declare?: DeclareMode;
+  /** How the group's queue is, where it is not as the transport makes one. Nothing to a transport without such queues. */
+  readonly queue?: QueueSettings;
+  /** Groups of which this one takes over what they still hold; then they are removed. */
+  readonly previous?: readonly string[];
+  /** Bindings that the group had once, to be taken away. */
+  readonly unbind?: readonly Binding[];
+}
+
+/** A queue that was there before, or that the group's own must be like. */
+export interface QueueSettings {
+  /** Its full name. Default: that of the group. Retry and dead-letter queues are named after the group all the same. */
+  readonly name?: string;
+  /** Default `quorum`. */
+  readonly type?: 'quorum' | 'classic';
+  /** Of a classic queue all arguments; for a quorum queue they are added to the library's own, and win. */
+  readonly arguments?: Readonly<Record<string, string | number | boolean>>;
+  /** Whether the bindings are made. Default: when the queue is declared with `assert`. */
+  readonly bind?: boolean;
 }
 
 export interface Topology {
@@ -72,11 +90,20 @@ export interface DeadLetterRecord {
 export interface DeadLetterQuery {
   readonly ids?: readonly string[];
   readonly limit?: number;
+  /** Told now and then how many have been replayed; must not throw. */
+  readonly onProgress?: (replayed: number) => void;
+  /** Stops it: what has been replayed stays so, and the rest stays dead. */
+  readonly signal?: AbortSignal;
 }
 
-/** The dead letters of groups. Listing never changes or loses anything. */
+/**
+ * The dead letters of groups, oldest first. Listing never changes or loses anything. One reader of a group at a time: another
+ * one waits, and at last rejects with a DeadLettersBusyError.
+ */
 export interface DeadLetters {
-  list(group: string, limit: number): Promise<readonly DeadLetterRecord[]>;
+  /** @param offset how many of the oldest are left out; default 0 */
+  list(group: string, limit: number, offset?: number): Promise<readonly DeadLetterRecord[]>;
+  /** Includes what a reader holds. */
   count(group: string): Promise<number>;
   /** Back to that group only, as attempt 1; confirmed there before it is removed here. Resolves with their number. */
   replay(group: string, query: DeadLetterQuery): Promise<number>;

@@ -1,6 +1,7 @@
 import 'reflect-metadata';
 import type { ConsumeGroupOptions } from '../bus/event-bus.options.js';
 import type { EventClass, EventDefinition } from '../bus/event-definition.js';
+import type { BatchOptions } from '../bus/group-definition.js';
 import type { Headers } from '../core/message.js';
 import type { StandardSchema } from '../core/schema.js';
 import type { DeclareMode } from '../core/transport.js';
@@ -23,14 +24,39 @@ export interface OnEventOptions extends Omit<ConsumeGroupOptions, 'enabled'> {
   readonly headers?: Headers;
   /** Whether all (default) or any of `headers`. */
   readonly match?: 'all' | 'any';
+  /**
+   * A message that this group has handled is not handled again within `windowMs` (default 1 hour), however often it comes; one
+   * whose handler failed is. What was handled is remembered in the bus's `inbox`. Default `false`.
+   */
+  readonly idempotent?: boolean | { readonly windowMs?: number };
+  /**
+   * The method gets up to `size` payloads at once, and their contexts; after `waitMs`, counted from the first of them, also
+   * fewer. It throws a {@link BatchError} when only some of them failed. `concurrency` counts batches; its default is then 1.
+   */
+  readonly batch?: BatchOptions;
+  /**
+   * Names that the group had before. What they still hold is handled by this method, and their queues are removed when they
+   * are empty and nobody uses them.
+   */
+  readonly renamedFrom?: string | readonly string[];
+  /** Patterns that the group asked for before and does not want any more. */
+  readonly unbind?: string | readonly string[];
   /** What concerns RabbitMQ alone; nothing on other transports. */
   readonly rabbitmq?: {
+    /** Full name of a queue that is there already, to consume from. Default: a queue named like the group. */
+    readonly queue?: string;
+    /** Default `quorum`. */
+    readonly queueType?: 'quorum' | 'classic';
+    /** Of a classic queue all its arguments; for a quorum queue they are added to the library's own, and win. */
+    readonly arguments?: Readonly<Record<string, string | number | boolean>>;
     /**
      * `assert` (default) declares the group's queues and refuses those that differ; `check` takes what is there and refuses
      * what is missing; `skip` trusts. With the last two, queues and bindings are made by hand. Default: as the transport's
-     * own `assert`.
+     * own `assert`. With `queue` it concerns that queue alone.
      */
     readonly assert?: DeclareMode;
+    /** Whether the patterns are bound. Default: only with `assert: 'assert'`. */
+    readonly bind?: boolean;
   };
   /** Name of the bus. Default: the unnamed one. */
   readonly bus?: string;

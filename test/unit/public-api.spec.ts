@@ -10,6 +10,7 @@ it('the main entry exports exactly these values', () => {
     'ConnectionError',
     'DeadLetterError',
     'DeadLetterService',
+    'DeadLettersBusyError',
     'DecodeError',
     'DirectExchange',
     'EVENT_BUS_CONNECTION',

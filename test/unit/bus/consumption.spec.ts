@@ -420,7 +420,7 @@ describe('Consumption', () => {
     transport.consumers[0]?.events.deliver(new FakeDelivery());
     await settled();
     expect(log).toEqual([
-      ['claim', 'mail', 'm-1', 9],
+      ['claim', 'mail', 'm-1', 9, expect.any(String)],
       ['middleware', 'mail'],
       ['emit', 'x', 1, { correlationId: 'm-1', causationId: 'm-1' }],
     ]);

@@ -477,7 +477,13 @@ describe('Dispatcher', () => {
     it('is told before and after a handler that succeeds', async () => {
       const { dispatcher, calls, counters } = withInbox('new');
       expect(await dispatcher.handle(new FakeDelivery())).toBe(ACK);
-      expect(calls).toEqual([['claim', 'mail.welcome', 'm-1', 9_000], ['handler'], ['done', 'mail.welcome', 'm-1']]);
+      const owner: unknown = calls[0]?.at(-1);
+      expect(typeof owner).toBe('string');
+      expect(calls).toEqual([
+        ['claim', 'mail.welcome', 'm-1', 9_000, owner],
+        ['handler'],
+        ['done', 'mail.welcome', 'm-1', 3_600_000, owner],
+      ]);
       expect(counters.handled).toBe(1);
     });
 
@@ -507,7 +513,7 @@ describe('Dispatcher', () => {
       const { dispatcher, calls } = withInbox('new', fails(new RangeError('no')));
       expect(await dispatcher.handle(new FakeDelivery())).toMatchObject({ kind: 'retry', failure: { message: 'no' } });
       expect(calls.map(([name]) => name)).toEqual(['claim', 'handler', 'forget']);
-      expect(calls[2]).toEqual(['forget', 'mail.welcome', 'm-1']);
+      expect(calls[2]).toEqual(['forget', 'mail.welcome', 'm-1', calls[0]?.at(-1)]);
     });
 
     it('forgets a handler whose events could not be published, and remembers one whose events were', async () => {
