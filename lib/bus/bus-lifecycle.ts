@@ -5,11 +5,13 @@ import { describeError } from '../core/failure.js';
 import type { ActiveGroup, Consumption } from './consumption.js';
 import type { EventBusParts } from './event-bus.parts.js';
 import { defineGroups, type HandlerRegistration } from './group-definition.js';
+import { GroupRecordKeeper } from './group-record.keeper.js';
 
 export type EventBusStatus = 'idle' | 'starting' | 'up' | 'degraded' | 'down' | 'closed';
 
 /** Between two tries to start a consumer that the broker has refused: somebody has to mend it. */
 const RESTART_MS = 10_000;
+const NO_LEFTOVERS = Object.freeze({ vanished: Object.freeze([]), stale: Object.freeze([]) });
 
 /** The steps of a bus's life, each taken once and in order: prepare, start, drain, close. */
 export class BusLifecycle {
@@ -20,6 +22,7 @@ export class BusLifecycle {
   private draining: Promise<void> | undefined;
   private closing: Promise<void> | undefined;
 
+  private keeper: GroupRecordKeeper | undefined;
   private readonly end = new AbortController();
   private endBy = 0;
 
@@ -36,6 +39,11 @@ export class BusLifecycle {
     if (state === 'blocked') return 'degraded';
     if (state !== 'up' || this.parts.transport.obstacle) return 'down';
     return [...this.consumption.groups].some((group) => group.state === 'recovering') ? 'degraded' : 'up';
+  }
+
+  /** What is written down of the service's groups, and differs from those of this process. */
+  get leftovers(): Pick<GroupRecordKeeper, 'vanished' | 'stale'> {
+    return this.keeper ?? NO_LEFTOVERS;
   }
 
   /** Aborted when nothing is consumed any more. */
@@ -101,6 +109,34 @@ export class BusLifecycle {
 
   private async startConsumers(): Promise<void> {
     const { options } = this.parts;
+    await this.startAll();
+    this.keeper = this.createKeeper(options.service);
+    void this.keeper?.run(); // never rejects, and ends with `stopConsumers`
+  }
+
+  private createKeeper(service: string | undefined): GroupRecordKeeper | undefined {
+    const { transport, logger, options } = this.parts;
+    const { groupRecord: record } = transport;
+    const [exchange] = this.exchanges;
+    if (!record || !exchange || service === undefined || this.isClosing) return undefined;
+    const shared = this.decorated.filter((group) => group.definition.delivery === 'shared');
+    const { unmatched } = options.consume;
+    return new GroupRecordKeeper({
+      record,
+      key: `${exchange.name}.groups.${service}`,
+      present: shared.map(({ source, definition }) => ({
+        name: source.queue?.name ?? source.group ?? source.owner,
+        patterns: source.bindings.map(({ pattern = '#' }) => pattern),
+        delaysMs: [...definition.policy.retry.delaysMs, ...unmatched.delaysMs],
+        unbind: definition.unbind ?? [],
+      })),
+      previous: shared.flatMap(({ source }) => source.previous ?? []),
+      logger,
+    });
+  }
+
+  private async startAll(): Promise<void> {
+    const { options } = this.parts;
     const enabled = this.decorated.filter((group) => group.definition.policy.enabled);
     const shared = enabled.filter((group) => group.definition.delivery === 'shared');
     const starts = [
@@ -136,6 +172,7 @@ export class BusLifecycle {
   private async stopConsumers(): Promise<void> {
     const { deadlineMs } = this.parts.options.shutdown;
     this.endBy = Date.now() + deadlineMs;
+    this.keeper?.stop();
     await this.consumption.close(deadlineMs - farewellMs(deadlineMs));
     this.end.abort();
   }

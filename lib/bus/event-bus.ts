@@ -195,6 +195,8 @@ export class EventBus extends Described {
       contentType: serializer.contentType,
       transport: transport.describe(),
       capabilities: transport.capabilities,
+      vanishedGroups: this.lifecycle.leftovers.vanished,
+      stalePatterns: this.lifecycle.leftovers.stale,
       groups: [...this.consumption.groups].map(({ definition, state }) => ({
         name: definition.name,
         delivery: definition.delivery,

@@ -4,6 +4,7 @@ import { LIMITS } from '../core/limits.js';
 import type { DeclareMode, QueueSettings, TransportCapabilities } from '../core/transport.js';
 import type { ConsumeGroupOptions } from './event-bus.options.js';
 import type { Handler } from './handler.js';
+import { checkRenames } from './rename-rules.js';
 import { type GroupPolicy, qualify, type ResolvedOptions, resolvePolicy } from './resolved-options.js';
 
 /** What handlers ask of their group besides the numbers of its policy; the same for all of one group. */
@@ -88,6 +89,7 @@ export function defineGroups(
     checkGroup(group, first, qualify(options, name), capabilities, problems);
     return [group];
   });
+  checkRenames(groups, exchange.usesHeaders, problems);
   if (problems.length > 0) throw new ConfigurationError(problems);
   return groups;
 }

@@ -1,5 +1,6 @@
 import type { Delivery, Failure } from './delivery.js';
 import type { Binding, Exchange } from './exchange.js';
+import type { GroupRecord } from './group-record.js';
 import type { Message } from './message.js';
 
 /** Where a message goes: through an exchange to every group bound there, or straight to one group. */
@@ -169,6 +170,8 @@ export interface Transport {
   readonly capabilities: TransportCapabilities;
   readonly connection: Connection;
   readonly deadLetters: DeadLetters;
+  /** Where a service's groups are written down. Absent: nothing outlives the process, or all is made by hand. */
+  readonly groupRecord?: GroupRecord | undefined;
   /** Why nothing can be published although it is connected; publishes reject with it until it is mended. */
   readonly obstacle?: Error | undefined;
   /**

@@ -40,10 +40,12 @@ export class Lab {
   private readonly apps: INestApplicationContext[] = [];
   private readonly groups = new Set<string>();
   private readonly exchanges = new Set<string>();
+  private readonly services = new Set<string>();
 
   constructor(readonly url: string = 'memory:') {
     this.willRemoveExchange(this.exchange);
     this.willRemoveGroup(`${this.service}.broadcast`);
+    this.services.add(this.service);
   }
 
   willRemoveGroup(group: string): string {
@@ -104,8 +106,12 @@ export class Lab {
   /** Its groups are removed at the end. */
   remember(app: INestApplicationContext): void {
     const bus = app.get(EventBusService, { strict: false });
-    const { groups } = bus.describe() as { readonly groups: readonly { readonly name: string }[] };
+    const { groups, service } = bus.describe() as {
+      readonly groups: readonly { readonly name: string }[];
+      readonly service?: string;
+    };
     for (const { name } of groups) this.groups.add(name);
+    if (service !== undefined) this.services.add(service);
   }
 
   async dispose(): Promise<void> {
@@ -114,7 +120,11 @@ export class Lab {
     // some tests name a broker that they never reach, and need none
     if (!this.url.startsWith('amqp') || !(await isReachable(RABBITMQ))) return;
     const harness = await createRabbitMqHarness(RABBITMQ.url);
-    await harness.cleanup?.({ groups: [...this.groups], exchanges: [...this.exchanges] });
+    await harness.cleanup?.({
+      groups: [...this.groups],
+      exchanges: [...this.exchanges],
+      services: [...this.services],
+    });
   }
 
   private deadLettersOf(app: INestApplicationContext): DeadLetterService {

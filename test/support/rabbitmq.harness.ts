@@ -28,13 +28,14 @@ export async function createRabbitMqHarness(url: string): Promise<ContractHarnes
 }
 
 /** Deleting what does not exist is no error. */
-async function removeFrom(url: string, { groups, exchanges }: ContractLeftovers): Promise<void> {
+async function removeFrom(url: string, { groups, exchanges, services = [] }: ContractLeftovers): Promise<void> {
   const connection = await connect(url);
   try {
     const channel = await connection.createChannel();
     const suffixes = ['', '.dlq', ...DELAYS_MS.map((ms) => `.retry.${ms}`)];
     const queues = groups.flatMap((group) => suffixes.map((suffix) => `${group}${suffix}`));
-    await Promise.all(queues.map((queue) => channel.deleteQueue(queue)));
+    const records = exchanges.flatMap((exchange) => services.map((service) => `${exchange}.groups.${service}`));
+    await Promise.all([...queues, ...records].map((queue) => channel.deleteQueue(queue)));
     await Promise.all(exchanges.map((exchange) => channel.deleteExchange(exchange)));
   } finally {
     await connection.close();

@@ -55,6 +55,7 @@ export class AppBench extends Bench {
     const transport = await this.create();
     const lines: string[] = [];
     const { service = this.name } = options;
+    this.services.add(service);
     const app = await NestFactory.createApplicationContext(
       {
         module: ContractModule,

@@ -16,6 +16,8 @@ export class Bench {
   private readonly exchanges = new Map<string, Exchange>();
   protected readonly groups = new Set<string>();
   private readonly others = new Set<string>();
+  /** Services that have run in the case. */
+  protected readonly services = new Set<string>();
   /** Every transport of the case, connected or not. */
   readonly opened: Transport[] = [];
 
@@ -82,6 +84,10 @@ export class Bench {
   async dispose(): Promise<void> {
     const closed = this.opened.map((transport) => transport.close({ deadlineMs: CLOSE_MS }));
     await Promise.all(closed);
-    await this.harness.cleanup?.({ groups: [...this.groups], exchanges: [...this.exchanges.keys(), ...this.others] });
+    await this.harness.cleanup?.({
+      groups: [...this.groups],
+      exchanges: [...this.exchanges.keys(), ...this.others],
+      services: [...this.services],
+    });
   }
 }

@@ -30,6 +30,8 @@ export interface ContractLeftovers {
   /** Groups; each may have dead letters and waiting retries of its own. */
   readonly groups: readonly string[];
   readonly exchanges: readonly string[];
+  /** Services that have run on them; each may have a record of its groups. */
+  readonly services?: readonly string[];
 }
 
 /** What a transport gives to be tested. */

@@ -20,7 +20,8 @@ export interface Entry {
 export class MemoryQueue {
   private readonly ready = new Deque<Entry>();
   private readonly consumers: MemoryConsumer[] = [];
-  private readonly timers = new Set<NodeJS.Timeout>();
+  /** Those that wait for their time. */
+  private readonly timers = new Map<NodeJS.Timeout, { readonly entry: Entry; readonly at: number }>();
   /** Per ordering key that is being worked on: those that wait for it. */
   private readonly keys = new Map<string, Deque<Entry>>();
   private cursor = 0;
@@ -37,6 +38,10 @@ export class MemoryQueue {
     private readonly perTurn: number,
   ) {}
 
+  get isUsed(): boolean {
+    return this.consumers.length > 0;
+  }
+
   get depth(): number {
     return this.ready.size + this.timers.size;
   }
@@ -45,11 +50,23 @@ export class MemoryQueue {
     return this.source.bindings.some((b) => b.exchange.name === exchange && b.exchange.handler.matches(b, message));
   }
 
-  /** Adds the bindings that it has not yet, as declaring twice does at a broker. */
+  /** Adds the bindings that it has not yet, as declaring twice does at a broker, and takes away those that are not wanted. */
   bind(source: Source): void {
     const known = new Set(this.source.bindings.map(bindingKey));
     const added = source.bindings.filter((binding) => !known.has(bindingKey(binding)));
-    this.source = { ...source, bindings: [...this.source.bindings, ...added] };
+    const unwanted = new Set(source.unbind?.map(bindingKey));
+    const kept = this.source.bindings.filter((binding) => !unwanted.has(bindingKey(binding)));
+    this.source = { ...source, bindings: [...kept, ...added] };
+  }
+
+  /** Takes over what another queue holds, waiting times included; that one is closed. */
+  inherit(other: MemoryQueue): void {
+    const waiting = [...other.timers.values()];
+    const behind = [...other.keys.values()].flatMap((entries) => [...entries.drain()]);
+    for (const entry of [...other.ready.drain(), ...behind]) this.ready.push(entry);
+    other.close();
+    for (const { entry, at } of waiting) this.wait(entry, at - Date.now());
+    this.pump();
   }
 
   push(message: Message): void {
@@ -95,7 +112,7 @@ export class MemoryQueue {
   close(): void {
     this.isClosed = true;
     clearImmediate(this.scheduled);
-    for (const timer of this.timers) clearTimeout(timer);
+    for (const timer of this.timers.keys()) clearTimeout(timer);
     this.timers.clear();
   }
 
@@ -153,12 +170,16 @@ export class MemoryQueue {
         : entry.firstFailedAt && { firstFailedAt: entry.firstFailedAt }),
       holdsKey: true,
     };
+    this.wait(next, outcome.delayMs);
+  }
+
+  private wait(entry: Entry, ms: number): void {
     const timer = setTimeout(() => {
       this.timers.delete(timer);
-      this.ready.push(next);
+      this.ready.push(entry);
       this.pump();
-    }, outcome.delayMs);
-    this.timers.add(timer);
+    }, ms);
+    this.timers.set(timer, { entry, at: Date.now() + ms });
   }
 
   /** False when another message of the same key is being worked on; then it waits behind that one. */

@@ -239,7 +239,18 @@ export class MemoryTransport implements Transport {
     }
     const queue = this.newQueue(source, group);
     this.queues.set(group, queue);
+    for (const previous of source.previous ?? []) this.takeOver(previous, group, queue);
     return queue;
+  }
+
+  /** One that is still consumed keeps what it has. */
+  private takeOver(previous: string, group: string, queue: MemoryQueue): void {
+    const old = this.queues.get(previous);
+    if (!old || old.isUsed) return;
+    this.queues.delete(previous);
+    this.routes.clear();
+    queue.inherit(old);
+    for (const letter of this.dead.get(previous)?.splice(0) ?? []) this.bury(group, letter);
   }
 
   private privateQueue(source: Source): MemoryQueue {

@@ -70,6 +70,8 @@ export class RabbitMqConsumer extends Described implements Consumer, DeliveryOwn
     private readonly parts: ConsumerParts,
     private readonly source: Source,
     private readonly events: ConsumeEvents,
+    /** Another queue than the group's own, to consume for it and to declare nothing. */
+    private readonly from?: string,
   ) {
     super();
     assertSupported(source);
@@ -96,6 +98,11 @@ export class RabbitMqConsumer extends Described implements Consumer, DeliveryOwn
   /** Whether it reads one message at a time on a connection of its own, until its queue has been calm for some time. */
   get isQuarantined(): boolean {
     return this.ownLink !== undefined && this.prefetch < this.source.prefetch;
+  }
+
+  /** Whether it holds no delivery. */
+  get isIdle(): boolean {
+    return this.intake?.isIdle ?? true;
   }
 
   get closed(): AbortSignal {
@@ -180,12 +187,12 @@ export class RabbitMqConsumer extends Described implements Consumer, DeliveryOwn
 
   private async setUp(channel: Channel, connection: ChannelModel): Promise<void> {
     // a name of its own each time: the broker may still hold the queue of the connection that was lost
-    const queue = this.group ?? `${this.source.owner}.private.${randomUUID()}`;
+    const queue = this.from ?? this.group ?? `${this.source.owner}.private.${randomUUID()}`;
     const intake = new RabbitMqIntake(channel, connection, queue, this.source.prefetch, this, this);
     const made = this.group === undefined ? new RabbitMqPrivateQueue(queue, connection) : undefined;
     await this.made?.drop(connection);
     this.made = made;
-    await this.parts.topology.declareSource(connection, this.source, queue);
+    if (this.from === undefined) await this.parts.topology.declareSource(connection, this.source, queue);
     if (this.closing) {
       await made?.drop(connection);
       throw new BusClosedError('subscribe');

@@ -80,6 +80,23 @@ export class RabbitMqDeadLetters extends Described implements DeadLetters {
     return replayed;
   }
 
+  /** Makes the dead letters of one group those of another, with all that is written beside them. @returns how many */
+  async move(group: string, to: string): Promise<number> {
+    let moved = 0;
+    await this.read(group, async (channel, queue) => {
+      const { messageCount } = await rpc(channel.checkQueue(queue), `count "${queue}"`);
+      const { signal: lost } = new AbortController();
+      for await (const message of take(channel, queue, Math.min(messageCount, SCAN))) {
+        const { message: letter, attempts: attempt, ...state } = toDeadLetter(message);
+        await this.copies.bury(to, letter, { attempt, ...state }, { declareMode: undefined, lost });
+        channel.ack(message);
+        moved++;
+      }
+      await rpc(channel.checkQueue(queue), `move "${queue}"`);
+    });
+    return moved;
+  }
+
   async purge(group: string): Promise<number> {
     let purged = 0;
     await this.ask(group, async (channel, queue) => {

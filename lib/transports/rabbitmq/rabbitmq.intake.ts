@@ -52,6 +52,11 @@ export class RabbitMqIntake implements SettlementPath {
     return this.loss.signal;
   }
 
+  /** Whether everything that it brought is settled, or lost. */
+  get isIdle(): boolean {
+    return this.outstanding.size === 0;
+  }
+
   get isOpen(): boolean {
     return !this.lost.aborted;
   }

@@ -6,7 +6,7 @@ import {
   type TopologyConflict,
   TopologyConflictError,
 } from '../../core/errors.js';
-import type { Exchange } from '../../core/exchange.js';
+import type { Binding, Exchange } from '../../core/exchange.js';
 import type { DeclareMode, Source, Topology } from '../../core/transport.js';
 import { accessRefused, type ChannelError, rpc, withChannel } from './rabbitmq.channel.js';
 
@@ -111,11 +111,14 @@ export class RabbitMqTopology {
         await declareQueue(channel, queue, groupArguments(source.group), mode);
         if (mode !== 'assert') return;
       }
-      for (const { exchange, pattern, headers, match } of source.bindings) {
-        const isHeaders = exchange.handler.type === 'headers';
-        const key = pattern ?? (exchange.handler.type === 'topic' ? '#' : '');
-        const args = isHeaders ? { ...headers, 'x-match': match ?? 'all' } : {};
-        await declare('queue', queue, channel.bindQueue(queue, exchange.name, key, args));
+      for (const binding of source.bindings) {
+        const { key, args } = bindingKey(binding);
+        await declare('queue', queue, channel.bindQueue(queue, binding.exchange.name, key, args));
+      }
+      // one that is not there is no error
+      for (const binding of source.unbind ?? []) {
+        const { key, args } = bindingKey(binding);
+        await declare('queue', queue, channel.unbindQueue(queue, binding.exchange.name, key, args));
       }
     });
     if (source.group !== undefined) this.stood.add(source.group);
@@ -132,6 +135,18 @@ export class RabbitMqTopology {
       declareQueue(channel, deadLetterQueue(group), DEAD_LETTER_ARGUMENTS, mode),
     );
   }
+}
+
+/** By which a broker knows a binding. */
+export function bindingKey({ exchange, pattern, headers, match }: Binding): {
+  readonly key: string;
+  readonly args: Readonly<Record<string, unknown>>;
+} {
+  const { type } = exchange.handler;
+  return {
+    key: pattern ?? (type === 'topic' ? '#' : ''),
+    args: type === 'headers' ? { ...headers, 'x-match': match ?? 'all' } : {},
+  };
 }
 
 /** Whether doing the same again cannot help. */

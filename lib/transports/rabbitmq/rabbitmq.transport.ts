@@ -1,6 +1,7 @@
 import type { ChannelModel, ConfirmChannel, ConsumeMessage } from 'amqplib';
 import { Described } from '../../core/described.js';
 import { BusClosedError, ConnectionError, EventBusError, TopologyConflictError } from '../../core/errors.js';
+import type { GroupRecord } from '../../core/group-record.js';
 import { DEFAULTS } from '../../core/limits.js';
 import type { BusLogger } from '../../core/logger.js';
 import type { Message } from '../../core/message.js';
@@ -25,14 +26,20 @@ import type { RabbitMqConnection } from './rabbitmq.connection.js';
 import { type ConsumerParts, RabbitMqConsumer } from './rabbitmq.consumer.js';
 import { RabbitMqCopies } from './rabbitmq.copies.js';
 import { RabbitMqDeadLetters } from './rabbitmq.dead-letters.js';
+import { RabbitMqGroupRecord } from './rabbitmq.group-record.js';
+import { type HeirParts, RabbitMqHeir } from './rabbitmq.heir.js';
 import { RabbitMqPublisher } from './rabbitmq.publisher.js';
 import { EXCHANGE_TYPES, RabbitMqTopology } from './rabbitmq.topology.js';
 
+const NO_RECORD = Object.freeze({ isRead: true, find: () => undefined });
+const UNUSED_MS = 30_000;
 const DIRECT_REPLY_TO = 'amq.rabbitmq.reply-to';
 
 export interface RabbitMqSettings extends BacklogOptions {
   readonly window: number;
   readonly declare: DeclareMode;
+  /** How long the queue of a renamed group must have been empty and unused before it is removed. Default 30 000. */
+  readonly unusedMs?: number;
 }
 
 /** RabbitMQ 3.10 and later: quorum queues, confirms, retry and dead-letter queues of each group's own. */
@@ -58,6 +65,9 @@ export class RabbitMqTransport extends Described implements Transport {
   private begun: { readonly resolve: () => void; readonly reject: (error: Error) => void } | undefined;
   private closing: Promise<void> | undefined;
   private readonly warned = new Set<string>();
+  private readonly heirs = new Set<RabbitMqHeir>();
+  private readonly heirParts: HeirParts;
+  private readonly record: RabbitMqGroupRecord;
 
   constructor(
     readonly connection: RabbitMqConnection,
@@ -76,7 +86,9 @@ export class RabbitMqTransport extends Described implements Transport {
       onPrepareFailed: (error) => this.onPrepareFailed(error),
     });
     this.copies = new RabbitMqCopies(connection.publish, this.publisher, this.declarations);
-    this.deadLetters = new RabbitMqDeadLetters(connection, this.copies);
+    this.record = new RabbitMqGroupRecord(connection.publish);
+    const letters = new RabbitMqDeadLetters(connection, this.copies);
+    this.deadLetters = letters;
     this.consumerParts = {
       link: connection.consume,
       openOwnLink: () => connection.another('quarantine'),
@@ -85,6 +97,19 @@ export class RabbitMqTransport extends Described implements Transport {
       logger,
       onClosed: (closed) => this.consumers.delete(closed),
     };
+    this.heirParts = {
+      link: connection.publish,
+      logger,
+      unusedMs: settings.unusedMs ?? UNUSED_MS,
+      record: settings.declare === 'assert' ? this.record : NO_RECORD,
+      consume: (source, queue, events, signal) => this.consumeQueue(source, events, signal, queue),
+      moveDeadLetters: (from, to) => letters.move(from, to),
+    };
+  }
+
+  /** None where everything is made by hand. */
+  get groupRecord(): GroupRecord | undefined {
+    return this.settings.declare === 'assert' ? this.record : undefined;
   }
 
   get obstacle(): Error | undefined {
@@ -112,9 +137,23 @@ export class RabbitMqTransport extends Described implements Transport {
   }
 
   async consume(source: Source, events: ConsumeEvents, signal?: AbortSignal): Promise<Consumer> {
+    const consumer = await this.consumeQueue(source, events, signal);
+    this.remember(source);
+    if (!source.previous) return consumer;
+    const heir = new RabbitMqHeir(consumer, source, events, this.heirParts);
+    this.heirs.add(heir);
+    return heir;
+  }
+
+  private async consumeQueue(
+    source: Source,
+    events: ConsumeEvents,
+    signal?: AbortSignal,
+    queue?: string,
+  ): Promise<RabbitMqConsumer> {
     this.assertOpen('subscribe');
     signal?.throwIfAborted();
-    const consumer = new RabbitMqConsumer(this.consumerParts, source, events);
+    const consumer = new RabbitMqConsumer(this.consumerParts, source, events, queue);
     this.consumers.add(consumer);
     const giveUp = (): void => void consumer.close({ deadlineMs: 0 });
     signal?.addEventListener('abort', giveUp, { once: true });
@@ -126,7 +165,6 @@ export class RabbitMqTransport extends Described implements Transport {
     } finally {
       signal?.removeEventListener('abort', giveUp);
     }
-    this.remember(source);
     return consumer;
   }
 
@@ -239,7 +277,8 @@ export class RabbitMqTransport extends Described implements Transport {
     const left = (): number => Math.max(50, end - Date.now());
     this.begun?.reject(new BusClosedError('connect'));
     this.connecting?.catch(() => undefined); // whoever waits for it is told; nobody has to wait
-    await Promise.all([...this.consumers].map((consumer) => consumer.close({ deadlineMs })));
+    const consuming = [...this.consumers, ...this.heirs];
+    await Promise.all(consuming.map((part) => part.close({ deadlineMs })));
     await Promise.all([this.publisher.close(left()), ...[...this.replyPaths].map((path) => path.close(0))]);
     await this.connection.close(left());
   }

@@ -239,6 +239,8 @@ describe('EventBus', () => {
       contentType: 'application/json',
       transport: { endpoint: 'fake:1' },
       capabilities: transport.capabilities,
+      vanishedGroups: [],
+      stalePatterns: [],
       groups: [
         {
           name: 'mail',

@@ -1,0 +1,101 @@
+import { pause } from '../core/deadline.js';
+import { describeError } from '../core/failure.js';
+import type { GroupRecord, KeptGroup, PresentGroup } from '../core/group-record.js';
+import type { BusLogger } from '../core/logger.js';
+
+/** A group that the service had, and that nobody consumes any more although its queue is still there. */
+export interface VanishedGroup {
+  /** As declared: with the namespace. */
+  readonly group: string;
+  /** How many messages wait in its queue. */
+  readonly messages: number;
+  /** When a process of the service last had it, in milliseconds since 1970. */
+  readonly seenAt: number;
+}
+
+/** A pattern that a group is still bound to although no handler asks for it. */
+export interface StalePattern {
+  readonly group: string;
+  readonly pattern: string;
+}
+
+export interface KeeperOptions {
+  readonly record: GroupRecord;
+  /** Under which the service's groups are recorded. */
+  readonly key: string;
+  readonly present: readonly PresentGroup[];
+  /** Names that groups had before: what takes them over takes care of them. */
+  readonly previous: readonly string[];
+  readonly logger: BusLogger;
+}
+
+/** Between two looks: processes of the version before may still consume at the first one. */
+const FIRST_MS = 60_000;
+const LATER_MS = 600_000;
+
+/** Writes down which groups a service has, and tells of those that it has no more: their queues are never deleted for it. */
+export class GroupRecordKeeper {
+  private readonly end = new AbortController();
+  private readonly told = new Set<string>();
+  private kept: readonly KeptGroup[] = [];
+
+  constructor(private readonly options: KeeperOptions) {}
+
+  get vanished(): readonly VanishedGroup[] {
+    const { present, previous } = this.options;
+    const known = new Set([...present.map(({ name }) => name), ...previous]);
+    return this.kept
+      .filter(({ name, consumers }) => consumers === 0 && !known.has(name))
+      .map(({ name, messages, seenAt }) => ({ group: name, messages, seenAt }));
+  }
+
+  get stale(): readonly StalePattern[] {
+    const wanted = new Map(this.options.present.map(({ name, patterns }) => [name, patterns]));
+    return this.kept.flatMap(({ name, patterns }) => {
+      const asked = wanted.get(name);
+      return asked ? patterns.filter((p) => !asked.includes(p)).map((pattern) => ({ group: name, pattern })) : [];
+    });
+  }
+
+  /** Looks now and then until it is stopped. Never rejects. */
+  async run(): Promise<void> {
+    const { signal } = this.end;
+    for (let looks = 0; !signal.aborted; looks++) {
+      await this.look();
+      await pause(looks === 0 ? FIRST_MS : LATER_MS, signal);
+    }
+  }
+
+  stop(): void {
+    this.end.abort();
+  }
+
+  private async look(): Promise<void> {
+    const { record, key, present } = this.options;
+    try {
+      this.kept = await record.keep(key, present);
+    } catch (error) {
+      this.tell('record', `The record of this service's groups could not be kept: ${describeError(error)}`);
+      return;
+    }
+    for (const { group, messages } of this.vanished) {
+      this.tell(
+        group,
+        `Group "${group}" is not handled any more, and its queue still takes messages (${messages} wait). If it has another name now, say renamedFrom; if it is not needed, delete its queues.`,
+      );
+    }
+    for (const { group, pattern } of this.stale) {
+      this.tell(
+        `${group} ${pattern}`,
+        `Group "${group}" may still be bound to "${pattern}", which none of its handlers asks for. Say unbind: '${pattern}'.`,
+      );
+    }
+  }
+
+  /** Each thing once. */
+  private tell(what: string, text: string): void {
+    if (this.told.has(what) || this.end.signal.aborted) return;
+    this.told.add(what);
+    this.options.logger.warn(text);
+  }
+}

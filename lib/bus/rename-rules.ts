@@ -1,0 +1,30 @@
+import type { GroupDefinition } from './group-definition.js';
+
+/** What is wrong with the names and patterns that groups had before. */
+export function checkRenames(groups: readonly GroupDefinition[], usesHeaders: boolean, problems: string[]): void {
+  const present = new Set(groups.map(({ name }) => name));
+  const heirs = new Map<string, string>();
+  for (const { name, delivery, handlers, renamedFrom = [], unbind = [] } of groups) {
+    const place = handlers[0]?.place ?? name;
+    if (delivery === 'broadcast' && renamedFrom.length + unbind.length > 0)
+      problems.push(`${place}: renamedFrom and unbind are for queues that last; a broadcast handler has none.`);
+    for (const old of renamedFrom) {
+      const heir = heirs.get(old);
+      if (present.has(old))
+        problems.push(
+          `${place}: renamedFrom names "${old}", which is a group of this application: leave one of them out.`,
+        );
+      else if (heir !== undefined)
+        problems.push(`${place}: renamedFrom names "${old}", which ${heir} takes over already.`);
+      heirs.set(old, place);
+    }
+    const asked = handlers.flatMap(({ rules }) => rules.map(({ pattern }) => pattern));
+    for (const pattern of unbind) {
+      if (asked.includes(pattern)) problems.push(`${place}: unbind names "${pattern}", which the group asks for.`);
+    }
+    if (usesHeaders && unbind.length > 0)
+      problems.push(
+        `${place}: unbind takes patterns, and this exchange routes by headers. Remove the binding by hand.`,
+      );
+  }
+}

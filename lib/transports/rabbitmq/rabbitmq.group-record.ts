@@ -1,0 +1,148 @@
+import type { ChannelModel, ConfirmChannel, GetMessage } from 'amqplib';
+import { pause } from '../../core/deadline.js';
+import { ConnectionError } from '../../core/errors.js';
+import {
+  type GroupRecord,
+  type KeptGroup,
+  mergeRecord,
+  type PresentGroup,
+  type RecordedGroup,
+  readRecord,
+} from '../../core/group-record.js';
+import { type ChannelError, closeQuietly, openConfirmChannel, rpc, withChannel } from './rabbitmq.channel.js';
+import type { RabbitMqLink } from './rabbitmq.link.js';
+
+/** Classic: it holds one small message, written once for a deployment. */
+const ARGUMENTS = { 'x-queue-type': 'classic' } as const;
+/** How often, and how long apart, the record is tried to be had alone. */
+const TRIES = 20;
+const WAIT_MS = 250;
+/** Much more than a service has groups; what is larger is not ours. */
+const MAX_BYTES = 1_048_576;
+
+/**
+ * The record of a service's groups: one message in a queue of its own. Whoever changes it holds an exclusive queue beside it,
+ * as a lock that goes with its holder.
+ */
+export class RabbitMqGroupRecord implements GroupRecord {
+  private known: ReadonlyMap<string, RecordedGroup> | undefined;
+
+  constructor(private readonly link: RabbitMqLink) {}
+
+  /** Whether it has been read once. */
+  get isRead(): boolean {
+    return this.known !== undefined;
+  }
+
+  /** What it said of a group when it was read last. */
+  find(name: string): RecordedGroup | undefined {
+    return this.known?.get(name);
+  }
+
+  async keep(key: string, present: readonly PresentGroup[]): Promise<readonly KeptGroup[]> {
+    const { connection } = this.link;
+    if (!connection) throw new ConnectionError('The record of groups cannot be read: not connected to the broker.');
+    // a service that only publishes needs none
+    if (present.length === 0 && !(await look(connection, key))) return [];
+    const release = await this.lock(connection, `${key}.lock`);
+    try {
+      return await this.renew(connection, key, present);
+    } finally {
+      await release();
+    }
+  }
+
+  private async renew(
+    connection: ChannelModel,
+    key: string,
+    present: readonly PresentGroup[],
+  ): Promise<readonly KeptGroup[]> {
+    const channel = await rpc(openConfirmChannel(connection), 'open a channel');
+    channel.on('error', () => undefined); // the RPC that caused it rejects
+    try {
+      await rpc(channel.assertQueue(key, { durable: true, arguments: ARGUMENTS }), `declare "${key}"`);
+      const messages = await takeAll(channel, key);
+      const recorded = messages.flatMap(contentOf);
+      const kept: KeptGroup[] = [];
+      for (const group of mergeRecord(recorded, present, Date.now())) {
+        const queue = await look(connection, group.name);
+        if (queue) kept.push({ ...group, ...queue });
+      }
+      const next = kept.map(({ name, patterns, delaysMs, seenAt }) => ({ name, patterns, delaysMs, seenAt }));
+      this.known = new Map(next.map((group) => [group.name, group]));
+      if (messages.length !== 1 || JSON.stringify(next) !== JSON.stringify(recorded)) {
+        await write(channel, key, next);
+        // what is not acknowledged goes back when the channel closes
+        for (const message of messages) channel.ack(message);
+        await rpc(channel.checkQueue(key), `write "${key}"`);
+      }
+      return kept;
+    } finally {
+      closeQuietly(channel);
+    }
+  }
+
+  /** @returns how to give it back */
+  private async lock(connection: ChannelModel, name: string): Promise<() => Promise<void>> {
+    for (let tries = 1; ; tries++) {
+      try {
+        await withChannel(connection, (channel) =>
+          rpc(channel.assertQueue(name, { exclusive: true, durable: false, autoDelete: true }), `lock "${name}"`),
+        );
+        break;
+      } catch (error) {
+        if ((error as ChannelError).code !== 405 || tries === TRIES) throw error;
+        await pause(WAIT_MS / 2 + Math.random() * WAIT_MS);
+      }
+    }
+    return async () => {
+      try {
+        await withChannel(connection, (channel) => rpc(channel.deleteQueue(name), `unlock "${name}"`));
+      } catch {
+        // it goes with the connection
+      }
+    };
+  }
+}
+
+/** How a queue is, or undefined when there is none. */
+export async function look(
+  connection: ChannelModel,
+  queue: string,
+): Promise<{ readonly messages: number; readonly consumers: number } | undefined> {
+  try {
+    return await withChannel(connection, async (channel) => {
+      const { messageCount, consumerCount } = await rpc(channel.checkQueue(queue), `look at "${queue}"`);
+      return { messages: messageCount, consumers: consumerCount };
+    });
+  } catch (error) {
+    // 404 is also said of a queue whose node is down, which is not gone
+    if ((error as ChannelError).code === 404 && /no queue /.test((error as Error).message)) return undefined;
+    throw error;
+  }
+}
+
+async function takeAll(channel: ConfirmChannel, queue: string): Promise<readonly GetMessage[]> {
+  const messages: GetMessage[] = [];
+  for (let next = await rpc(channel.get(queue), `read "${queue}"`); next; ) {
+    messages.push(next);
+    next = await rpc(channel.get(queue), `read "${queue}"`);
+  }
+  return messages;
+}
+
+/** Of bytes that are not a record, nothing. */
+function contentOf({ content }: GetMessage): readonly RecordedGroup[] {
+  if (content.byteLength > MAX_BYTES) return [];
+  try {
+    return readRecord(JSON.parse(content.toString('utf8')));
+  } catch {
+    return [];
+  }
+}
+
+async function write(channel: ConfirmChannel, queue: string, groups: readonly RecordedGroup[]): Promise<void> {
+  const body = Buffer.from(JSON.stringify(groups));
+  channel.sendToQueue(queue, body, { persistent: true, contentType: 'application/json' });
+  await rpc(channel.waitForConfirms(), `write "${queue}"`);
+}

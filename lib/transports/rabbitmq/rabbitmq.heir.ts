@@ -1,0 +1,43 @@
+import type { ConsumeEvents, Consumer, Source } from '../../core/transport.js';
+import { type Drain, RabbitMqSuccession, type SuccessionParts } from './rabbitmq.succession.js';
+
+export interface HeirParts extends Omit<SuccessionParts, 'drain'> {
+  /** Consumes `queue` for the group of `source`. */
+  readonly consume: (source: Source, queue: string, events: ConsumeEvents, signal: AbortSignal) => Promise<Drain>;
+}
+
+/** The consumer of a group that had other names before, with what it takes over from them; they live and end together. */
+export class RabbitMqHeir implements Consumer {
+  private readonly successions: readonly RabbitMqSuccession[];
+
+  constructor(
+    private readonly own: Consumer,
+    source: Source,
+    events: ConsumeEvents,
+    { consume, ...parts }: HeirParts,
+  ) {
+    const { previous = [], unbind = [] } = source;
+    const drain = (queue: string, signal: AbortSignal): Promise<Drain> => consume(source, queue, events, signal);
+    const bindings = [...source.bindings, ...unbind];
+    this.successions = previous.map(
+      (name) => new RabbitMqSuccession({ ...parts, drain }, source.group ?? source.owner, name, bindings),
+    );
+    for (const succession of this.successions) succession.start();
+  }
+
+  get state(): Consumer['state'] {
+    return this.own.state;
+  }
+
+  async pause(): Promise<void> {
+    await Promise.all([this.own, ...this.successions].map((part) => part.pause()));
+  }
+
+  async resume(): Promise<void> {
+    await Promise.all([this.own, ...this.successions].map((part) => part.resume()));
+  }
+
+  async close(options?: { readonly deadlineMs?: number }): Promise<void> {
+    await Promise.all([this.own, ...this.successions].map((part) => part.close(options)));
+  }
+}

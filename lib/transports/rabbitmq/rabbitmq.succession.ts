@@ -1,0 +1,194 @@
+import type { ChannelModel } from 'amqplib';
+import { pause } from '../../core/deadline.js';
+import type { Binding } from '../../core/exchange.js';
+import { describeError } from '../../core/failure.js';
+import { DEFAULTS, DEFERRAL_LEVELS_MS } from '../../core/limits.js';
+import type { BusLogger } from '../../core/logger.js';
+import type { Consumer } from '../../core/transport.js';
+import { rpc, withChannel } from './rabbitmq.channel.js';
+import { look, type RabbitMqGroupRecord } from './rabbitmq.group-record.js';
+import type { RabbitMqLink } from './rabbitmq.link.js';
+import { bindingKey, deadLetterQueue, retryQueue } from './rabbitmq.topology.js';
+
+/** How long the record of groups is waited for. */
+const RECORD_MS = 5_000;
+/** While there is something to drain. */
+const BUSY_MS = 1_000;
+/** While somebody of the version before may still use it. */
+const WATCH_MS = 5_000;
+/** A version before that was only away for a moment declares it again. */
+const ABSENT_MS = 30_000;
+/** A consumer of the old queue, whose deliveries belong to the new group. */
+export interface Drain extends Consumer {
+  /** Whether every delivery that it brought has been settled. */
+  readonly isIdle: boolean;
+}
+
+export interface SuccessionParts {
+  readonly link: RabbitMqLink;
+  readonly logger: BusLogger;
+  /** Consumes the queue for the new group. */
+  readonly drain: (queue: string, signal: AbortSignal) => Promise<Drain>;
+  /** What is written down of groups. */
+  readonly record: Pick<RabbitMqGroupRecord, 'isRead' | 'find'>;
+  /** So long it must have been empty and unused: a process that shuts down has no consumer but may still hold messages. */
+  readonly unusedMs: number;
+  /** Puts the dead letters of one group to those of another. */
+  readonly moveDeadLetters: (from: string, to: string) => Promise<unknown>;
+}
+
+/**
+ * Takes over what a group holds under a name that it had before: unbinds the old queue, handles what is in it, and removes it
+ * with its retry and dead-letter queues when it is empty and nobody uses it. Several instances may do so at one time, beside
+ * processes of the version before.
+ */
+export class RabbitMqSuccession {
+  private readonly end = new AbortController();
+  private draining: Drain | undefined;
+  private emptySince: number | undefined;
+  private running: Promise<void> | undefined;
+  private isPaused = false;
+  private isTold = false;
+  private isWarned = false;
+
+  constructor(
+    private readonly parts: SuccessionParts,
+    /** The new group. */
+    private readonly group: string,
+    private readonly previous: string,
+    /** What it may be bound to. */
+    private readonly bindings: readonly Binding[],
+  ) {}
+
+  start(): void {
+    this.running ??= this.run();
+  }
+
+  async close(options: { readonly deadlineMs?: number } | undefined): Promise<void> {
+    this.end.abort();
+    // first: the step that is under way may wait for it
+    await this.draining?.close(options);
+    await this.running;
+    await this.draining?.close(options);
+  }
+
+  async pause(): Promise<void> {
+    this.isPaused = true;
+    await this.draining?.pause();
+  }
+
+  async resume(): Promise<void> {
+    this.isPaused = false;
+    await this.draining?.resume();
+  }
+
+  /** Never rejects. */
+  private async run(): Promise<void> {
+    const { signal } = this.end;
+    const { link, record } = this.parts;
+    // it says what the old queue is bound to; without it, what the new one is bound to must do
+    const patience = Date.now() + RECORD_MS;
+    while (!record.isRead && Date.now() < patience && !signal.aborted) await pause(100, signal);
+    while (!signal.aborted) {
+      let waitMs = WATCH_MS;
+      try {
+        const { connection } = link;
+        if (connection) waitMs = await this.step(connection);
+      } catch (error) {
+        this.warn(error);
+      }
+      await pause(waitMs, signal);
+    }
+  }
+
+  /** @returns how long to wait for the next one, in milliseconds */
+  private async step(connection: ChannelModel): Promise<number> {
+    const before = await look(connection, this.previous);
+    if (!before) {
+      await this.stopDraining();
+      return ABSENT_MS;
+    }
+    await this.unbind(connection);
+    if (before.messages > 0 || this.draining?.isIdle === false) return this.goOn();
+    await this.stopDraining();
+    const queue = await look(connection, this.previous);
+    if (!queue || queue.messages > 0 || queue.consumers > 0) {
+      this.emptySince = undefined;
+      return queue?.messages === 0 ? WATCH_MS : 0;
+    }
+    const retries = await this.retryQueues(connection);
+    if (retries.some(({ messages }) => messages > 0)) {
+      this.emptySince = undefined;
+      return BUSY_MS;
+    }
+    this.emptySince ??= Date.now();
+    if (!this.parts.record.isRead || Date.now() - this.emptySince < this.parts.unusedMs)
+      return Math.min(WATCH_MS, this.parts.unusedMs);
+    await this.remove(
+      connection,
+      retries.map(({ name }) => name),
+    );
+    return ABSENT_MS;
+  }
+
+  private async goOn(): Promise<number> {
+    this.emptySince = undefined;
+    if (this.draining || this.isPaused || this.end.signal.aborted) return BUSY_MS;
+    if (!this.isTold) this.parts.logger.log(`${this.group}: handles what "${this.previous}" still holds.`);
+    this.isTold = true;
+    this.draining = await this.parts.drain(this.previous, this.end.signal);
+    return BUSY_MS;
+  }
+
+  private async stopDraining(): Promise<void> {
+    const { draining } = this;
+    await draining?.close();
+    if (this.draining === draining) this.draining = undefined;
+  }
+
+  private async unbind(connection: ChannelModel): Promise<void> {
+    const patterns = this.parts.record.find(this.previous)?.patterns ?? [];
+    const exchanges = new Set(this.bindings.map(({ exchange }) => exchange));
+    const recorded = [...exchanges].flatMap((exchange) => patterns.map((pattern) => ({ exchange, pattern })));
+    await withChannel(connection, async (channel) => {
+      for (const binding of [...this.bindings, ...recorded]) {
+        const { key, args } = bindingKey(binding);
+        const work = channel.unbindQueue(this.previous, binding.exchange.name, key, args);
+        await rpc(work, `unbind "${this.previous}"`);
+      }
+    });
+  }
+
+  /** Those that are there, of all that are known. */
+  private async retryQueues(
+    connection: ChannelModel,
+  ): Promise<readonly { readonly name: string; readonly messages: number }[]> {
+    const recorded = [this.previous, this.group].flatMap((name) => this.parts.record.find(name)?.delaysMs ?? []);
+    const known = [...DEFERRAL_LEVELS_MS, ...DEFAULTS.retryDelaysMs, DEFAULTS.unmatchedDelayMs];
+    const found: { readonly name: string; readonly messages: number }[] = [];
+    for (const delayMs of new Set([...recorded, ...known])) {
+      const name = retryQueue(this.previous, delayMs);
+      const queue = await look(connection, name);
+      if (queue) found.push({ name, messages: queue.messages });
+    }
+    return found;
+  }
+
+  /** The queue itself last: while it is there, what has failed half-way is taken up again. */
+  private async remove(connection: ChannelModel, retries: readonly string[]): Promise<void> {
+    const dead = deadLetterQueue(this.previous);
+    await this.parts.moveDeadLetters(this.previous, this.group);
+    await withChannel(connection, async (channel) => {
+      for (const name of [...retries, dead, this.previous]) await rpc(channel.deleteQueue(name), `remove "${name}"`);
+    });
+    this.emptySince = undefined;
+    this.parts.logger.log(`${this.group}: "${this.previous}" was empty and unused, and is removed.`);
+  }
+
+  /** Once; it is tried again. */
+  private warn(error: unknown): void {
+    if (this.isWarned || this.end.signal.aborted) return;
+    this.isWarned = true;
+    this.parts.logger.warn(`${this.group}: cannot take over "${this.previous}" yet: ${describeError(error)}`);
+  }
+}

@@ -1,0 +1,52 @@
+import { describe, expect, it } from '@jest/globals';
+import type { GroupDefinition } from '../../../lib/bus/group-definition.js';
+import { checkRenames } from '../../../lib/bus/rename-rules.js';
+import { aRegistration } from '../support/handlers.js';
+
+function group(name: string, over: Partial<GroupDefinition> = {}): GroupDefinition {
+  const handlers = [aRegistration({ group: name, place: `${name}.on`, pattern: 'a.*' })];
+  return { name, delivery: 'shared', handlers, policy: {} as never, ...over };
+}
+
+function check(groups: readonly GroupDefinition[], usesHeaders = false): readonly string[] {
+  const problems: string[] = [];
+  checkRenames(groups, usesHeaders, problems);
+  return problems;
+}
+
+describe('checkRenames', () => {
+  it('allows several old names, and patterns that are not asked for any more', () => {
+    expect(
+      check([group('a', { renamedFrom: ['x', 'y'], unbind: ['b.*'] }), group('b', { renamedFrom: ['z'] })]),
+    ).toEqual([]);
+    expect(check([group('a')], true)).toEqual([]);
+  });
+
+  it('refuses an old name that is a group still, its own included', () => {
+    expect(check([group('a', { renamedFrom: ['b'] }), group('b')])).toEqual([
+      'a.on: renamedFrom names "b", which is a group of this application: leave one of them out.',
+    ]);
+    expect(check([group('a', { renamedFrom: ['a'] })])).toHaveLength(1);
+  });
+
+  it('refuses two heirs of one group', () => {
+    expect(check([group('a', { renamedFrom: ['x'] }), group('b', { renamedFrom: ['x'] })])).toEqual([
+      'b.on: renamedFrom names "x", which a.on takes over already.',
+    ]);
+  });
+
+  it('refuses to unbind what is asked for', () => {
+    expect(check([group('a', { unbind: ['a.*', 'b.*'] })])).toEqual([
+      'a.on: unbind names "a.*", which the group asks for.',
+    ]);
+  });
+
+  it('refuses both for a broadcast handler, and patterns where headers route', () => {
+    const text = 'a.on: renamedFrom and unbind are for queues that last; a broadcast handler has none.';
+    expect(check([group('a', { delivery: 'broadcast', renamedFrom: ['x'] })])).toEqual([text]);
+    expect(check([group('a', { delivery: 'broadcast', unbind: ['x'] })])).toEqual([text]);
+    expect(check([group('a', { unbind: ['x'] })], true)).toEqual([
+      'a.on: unbind takes patterns, and this exchange routes by headers. Remove the binding by hand.',
+    ]);
+  });
+});
