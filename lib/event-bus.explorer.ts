@@ -6,7 +6,7 @@ import type { HandlerRegistration } from './bus/group-definition.js';
 import { CHECKS, HANDLER_POLICY_SHAPE } from './bus/resolved-options.js';
 import { ConfigurationError } from './core/errors.js';
 import { DEFAULTS } from './core/limits.js';
-import { ANY, bool, either, integer, listOf, oneOf, recordOf, shape, text } from './core/options.js';
+import { ANY, bool, type Check, either, integer, listOf, oneOf, recordOf, shape, text } from './core/options.js';
 import { isStandardSchema } from './core/schema.js';
 import type { QueueSettings } from './core/transport.js';
 import { ON_EVENT_METADATA } from './decorators/metadata.js';
@@ -31,6 +31,12 @@ interface Found {
   readonly metadata: readonly OnEventMetadata[];
 }
 
+/** A value that the table of an AMQP method can hold, and that means the same to the broker. */
+const PLAIN: Check = (value, path, problems) => {
+  const isPlain = typeof value === 'string' || typeof value === 'boolean' || Number.isFinite(value);
+  if (!isPlain) problems.push(`${path} must be a string, a number or a boolean.`);
+};
+
 const OPTIONS_SHAPE = shape({
   ...HANDLER_POLICY_SHAPE,
   group: CHECKS.NAME,
@@ -54,7 +60,7 @@ const OPTIONS_SHAPE = shape({
   rabbitmq: shape({
     queue: text(/^[^\0]{1,255}$/, 'the name of a queue, at most 255 characters'),
     queueType: oneOf(['quorum', 'classic']),
-    arguments: recordOf(ANY),
+    arguments: recordOf(PLAIN),
     assert: oneOf(['assert', 'check', 'skip']),
     bind: bool,
   }),

@@ -90,6 +90,7 @@ export function defineGroups(
     return [group];
   });
   checkRenames(groups, exchange.usesHeaders, problems);
+  checkQueues(groups, options, problems);
   if (problems.length > 0) throw new ConfigurationError(problems);
   return groups;
 }
@@ -175,6 +176,28 @@ function checkGroup(
   }
   if (startFrom === 'earliest' && !capabilities.replay) {
     problems.push(`${place}: startFrom: 'earliest' is not supported by this transport as configured.`);
+  }
+}
+
+/** Whatever the transport is: what is wrong on a broker is wrong in tests in memory too. */
+function checkQueues(groups: readonly GroupDefinition[], options: ResolvedOptions, problems: string[]): void {
+  const readers = new Map<string, string>();
+  for (const { name, delivery, queue, handlers } of groups) {
+    const place = handlers[0]?.place ?? name;
+    if (delivery === 'broadcast') {
+      if (queue)
+        problems.push(
+          `${place}: rabbitmq.${queue.name === undefined ? 'queueType, arguments and bind' : 'queue'} and delivery: 'broadcast' exclude each other: every instance has a private queue for its broadcasts.`,
+        );
+      continue;
+    }
+    const read = queue?.name ?? qualify(options, name);
+    const other = readers.get(read);
+    readers.set(read, place);
+    if (other !== undefined)
+      problems.push(
+        `${other} and ${place} are different groups that consume the same queue "${read}": each would get a part of its messages. Give both the same group.`,
+      );
   }
 }
 

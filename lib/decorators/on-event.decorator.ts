@@ -43,19 +43,30 @@ export interface OnEventOptions extends Omit<ConsumeGroupOptions, 'enabled'> {
   readonly unbind?: string | readonly string[];
   /** What concerns RabbitMQ alone; nothing on other transports. */
   readonly rabbitmq?: {
-    /** Full name of a queue that is there already, to consume from. Default: a queue named like the group. */
+    /**
+     * Full name of a queue that is there already, without the namespace, to consume from it while others may still do so.
+     * Default: a queue named like the group. Retries and dead letters of this method wait in the group's own queues, from
+     * where they go back to this one. What comes by the default exchange has the name of the queue as its topic; a topic that
+     * no handler of the group asks for is unmatched (`consume.unmatched`).
+     *
+     * @example
+     * @OnEvent('orders', { rabbitmq: { queue: 'orders', assert: 'check' } })
+     */
     readonly queue?: string;
-    /** Default `quorum`. */
+    /**
+     * Default `quorum`. A `classic` queue does not count what comes back to it: a message that ends its process comes again for
+     * ever, where a quorum queue dead-letters it after 21 times.
+     */
     readonly queueType?: 'quorum' | 'classic';
     /** Of a classic queue all its arguments; for a quorum queue they are added to the library's own, and win. */
     readonly arguments?: Readonly<Record<string, string | number | boolean>>;
     /**
-     * `assert` (default) declares the group's queues and refuses those that differ; `check` takes what is there and refuses
-     * what is missing; `skip` trusts. With the last two, queues and bindings are made by hand. Default: as the transport's
-     * own `assert`. With `queue` it concerns that queue alone.
+     * `assert` (default) declares the group's queues and refuses those that differ with a {@link TopologyConflictError};
+     * `check` takes what is there, of whatever type, and refuses what is missing; `skip` trusts. With the last two, queues and
+     * bindings are made by hand. Default: as the transport's own `assert`. With `queue` it concerns that queue alone.
      */
     readonly assert?: DeclareMode;
-    /** Whether the patterns are bound. Default: only with `assert: 'assert'`. */
+    /** Whether the patterns are bound to the queue on the bus's exchange. Default: only with `assert: 'assert'`. */
     readonly bind?: boolean;
   };
   /** Name of the bus. Default: the unnamed one. */

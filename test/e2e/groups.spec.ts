@@ -29,6 +29,7 @@ describe('groups', () => {
     ['equal right', {}, {}, /equal right to the same events/],
     ['different concurrency', { concurrency: 1 }, {}, /different concurrency/],
     ['different retries', { retry: { delaysMs: [1] } }, { retry: false }, /different retry/],
+    ['different queues', { rabbitmq: { queue: 'legacy' } }, {}, /different queue/],
     ['different timeouts', { timeoutMs: 10 }, { timeoutMs: 20 }, /different timeoutMs/],
   ])('%s in one group: an error naming both places', async (_, left, right, text) => {
     await memory(async (lab) => {
@@ -56,6 +57,13 @@ describe('groups', () => {
     ['a group name with spaces', { group: 'my mail' }, /group must be/],
     ['held for more than 25 minutes', { timeoutMs: 16 * 60_000 }, /32 minutes; the limit is 25/],
     ['held through prefetch', { timeoutMs: 60_000, concurrency: 1, prefetch: 26 }, /26 minutes; the limit is 25/],
+    [
+      'an argument that no queue has',
+      { rabbitmq: { arguments: { x: { y: 1 } } } },
+      /arguments\["x"\] must be a string/,
+    ],
+    ['a number that is none', { rabbitmq: { arguments: { x: Number.NaN } } }, /arguments\["x"\] must be a string/],
+    ['a queue of its own for a broadcast', { delivery: 'broadcast', rabbitmq: { queue: 'q' } }, /queue and delivery: /],
     ['a schema that is none', { schema: {} }, /schema must be a Standard Schema/],
   ])('%s is refused, naming the place', async (_, options, text) => {
     await memory(async (lab) => {

@@ -12,6 +12,7 @@ import type { ConsumeEvents, Consumer, DeclareMode, Source } from '../../core/tr
 import { openChannel, SupervisedChannel } from './rabbitmq.channel.js';
 import type { RabbitMqCopies } from './rabbitmq.copies.js';
 import type { DeliveryOwner, RabbitMqDelivery } from './rabbitmq.delivery.js';
+import { ownMode, queueName } from './rabbitmq.group-queues.js';
 import { type IntakeEvents, RabbitMqIntake } from './rabbitmq.intake.js';
 import type { RabbitMqLink } from './rabbitmq.link.js';
 import { isUnreadable } from './rabbitmq.link-failure.js';
@@ -40,6 +41,7 @@ export interface ConsumerParts {
 export class RabbitMqConsumer extends Described implements Consumer, DeliveryOwner, IntakeEvents {
   readonly group: string | undefined;
   readonly deadLetterGroup: string;
+  readonly queue: string;
   readonly copies: RabbitMqCopies;
   readonly declareMode: DeclareMode | undefined;
   private readonly stop = new AbortController();
@@ -78,7 +80,8 @@ export class RabbitMqConsumer extends Described implements Consumer, DeliveryOwn
     this.group = source.group;
     this.deadLetterGroup = source.deadLetterGroup;
     this.copies = parts.copies;
-    this.declareMode = source.declare;
+    this.queue = queueName(source);
+    this.declareMode = ownMode(source);
     // every delivery that is held listens to it
     setMaxListeners(0, this.stop.signal);
     this.prefetch = source.prefetch;
@@ -187,7 +190,8 @@ export class RabbitMqConsumer extends Described implements Consumer, DeliveryOwn
 
   private async setUp(channel: Channel, connection: ChannelModel): Promise<void> {
     // a name of its own each time: the broker may still hold the queue of the connection that was lost
-    const queue = this.from ?? this.group ?? `${this.source.owner}.private.${randomUUID()}`;
+    const own = this.group === undefined ? `${this.source.owner}.private.${randomUUID()}` : this.queue;
+    const queue = this.from ?? own;
     const intake = new RabbitMqIntake(channel, connection, queue, this.source.prefetch, this, this);
     const made = this.group === undefined ? new RabbitMqPrivateQueue(queue, connection) : undefined;
     await this.made?.drop(connection);

@@ -4,9 +4,10 @@ import { ConnectionError, PublishRejectedError } from '../../core/errors.js';
 import type { Message } from '../../core/message.js';
 import type { DeclareMode } from '../../core/transport.js';
 import type { CopyState } from './rabbitmq.codec.js';
+import { deadLetterQueue, retryQueue } from './rabbitmq.group-queues.js';
 import type { RabbitMqLink } from './rabbitmq.link.js';
 import type { RabbitMqPublisher } from './rabbitmq.publisher.js';
-import { deadLetterQueue, type RabbitMqTopology, retryQueue } from './rabbitmq.topology.js';
+import type { RabbitMqTopology } from './rabbitmq.topology.js';
 
 const TRIES = 5;
 const REFUSED_PAUSE_MS = 50;
@@ -18,7 +19,9 @@ type Declare = (connection: ChannelModel) => Promise<void>;
 
 /** The delivery that is copied. */
 export interface Original {
-  /** How its group's queues are declared, if not like all. */
+  /** The queue of its group, to which retries come back. */
+  readonly queue: string;
+  /** How the group's other queues are declared, if not like all. */
   readonly declareMode: DeclareMode | undefined;
   /** Aborted when it comes again anyway: then a copy would be a message too many. */
   readonly lost: AbortSignal;
@@ -32,15 +35,18 @@ export class RabbitMqCopies {
     private readonly link: RabbitMqLink,
     private readonly publisher: RabbitMqPublisher,
     private readonly topology: RabbitMqTopology,
+    /** The queue of a group. */
+    private readonly queueOf: (group: string) => string,
   ) {}
 
   async retry(group: string, delayMs: number, message: Message, state: CopyState, original: Original): Promise<void> {
+    const { queue, declareMode } = original;
     const declare = (connection: ChannelModel): Promise<void> =>
-      this.topology.declareRetryQueue(connection, group, delayMs, original.declareMode);
-    await this.put(retryQueue(group, delayMs), message, state, declare, original.lost);
+      this.topology.declareRetryQueue(connection, group, queue, delayMs, declareMode);
+    await this.put(retryQueue(group, queue, delayMs), message, state, declare, original.lost);
   }
 
-  async bury(group: string, message: Message, state: CopyState, original: Original): Promise<void> {
+  async bury(group: string, message: Message, state: CopyState, original: Omit<Original, 'queue'>): Promise<void> {
     const declare = (connection: ChannelModel): Promise<void> =>
       this.topology.declareDeadLetterQueue(connection, group, original.declareMode);
     await this.put(deadLetterQueue(group), message, state, declare, original.lost);
@@ -48,7 +54,7 @@ export class RabbitMqCopies {
 
   /** @returns false when the group has no queue */
   giveBack(group: string, message: Message): Promise<boolean> {
-    return this.publisher.copy(group, message, { attempt: 1 });
+    return this.publisher.copy(this.queueOf(group), message, { attempt: 1 });
   }
 
   /**

@@ -7,8 +7,8 @@ import { type ChannelError, rpc, withChannel } from './rabbitmq.channel.js';
 import { toDeadLetter } from './rabbitmq.codec.js';
 import type { RabbitMqConnection } from './rabbitmq.connection.js';
 import type { RabbitMqCopies } from './rabbitmq.copies.js';
+import { deadLetterQueue } from './rabbitmq.group-queues.js';
 import { isUnreadable } from './rabbitmq.link-failure.js';
-import { deadLetterQueue } from './rabbitmq.topology.js';
 
 /**
  * A quorum queue puts what is given back behind what was given back before. So that the order stays, a reader takes all

@@ -17,7 +17,10 @@ type CopyOutcome = Extract<Settlement, { kind: 'retry' | 'dead' }>;
 export interface DeliveryOwner {
   readonly group: string | undefined;
   readonly deadLetterGroup: string;
+  /** The queue of the group. */
+  readonly queue: string;
   readonly copies: RabbitMqCopies;
+  /** Of retry and dead-letter queues. */
   readonly declareMode: DeclareMode | undefined;
   /** Aborted when the consumer has closed. */
   readonly closed: AbortSignal;
@@ -98,8 +101,8 @@ export class RabbitMqDelivery extends LazySignal implements Delivery {
   }
 
   private async copy(outcome: CopyOutcome): Promise<void> {
-    const { group, deadLetterGroup, copies, declareMode } = this.owner;
-    const original = { declareMode, lost: this.path.lost };
+    const { group, deadLetterGroup, queue, copies, declareMode } = this.owner;
+    const original = { queue, declareMode, lost: this.path.lost };
     const now = Date.now();
     const { failure } = outcome;
     const firstFailedAt = firstFailedAtOf(this.raw) ?? (failure ? now : undefined);

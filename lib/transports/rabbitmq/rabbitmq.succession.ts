@@ -6,9 +6,10 @@ import { DEFAULTS, DEFERRAL_LEVELS_MS } from '../../core/limits.js';
 import type { BusLogger } from '../../core/logger.js';
 import type { Consumer } from '../../core/transport.js';
 import { rpc, withChannel } from './rabbitmq.channel.js';
+import { deadLetterQueue, retryQueue } from './rabbitmq.group-queues.js';
 import { look, type RabbitMqGroupRecord } from './rabbitmq.group-record.js';
 import type { RabbitMqLink } from './rabbitmq.link.js';
-import { bindingKey, deadLetterQueue, retryQueue } from './rabbitmq.topology.js';
+import { bindingKey } from './rabbitmq.topology.js';
 
 /** How long the record of groups is waited for. */
 const RECORD_MS = 5_000;
@@ -167,9 +168,12 @@ export class RabbitMqSuccession {
     const known = [...DEFERRAL_LEVELS_MS, ...DEFAULTS.retryDelaysMs, DEFAULTS.unmatchedDelayMs];
     const found: { readonly name: string; readonly messages: number }[] = [];
     for (const delayMs of new Set([...recorded, ...known])) {
-      const name = retryQueue(this.previous, delayMs);
-      const queue = await look(connection, name);
-      if (queue) found.push({ name, messages: queue.messages });
+      // of a group of that name, and of this group when it consumed a queue of that name
+      for (const group of [this.previous, this.group]) {
+        const name = retryQueue(group, this.previous, delayMs);
+        const queue = await look(connection, name);
+        if (queue) found.push({ name, messages: queue.messages });
+      }
     }
     return found;
   }

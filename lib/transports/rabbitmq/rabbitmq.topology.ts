@@ -9,6 +9,17 @@ import {
 import type { Binding, Exchange } from '../../core/exchange.js';
 import type { DeclareMode, Source, Topology } from '../../core/transport.js';
 import { accessRefused, type ChannelError, rpc, withChannel } from './rabbitmq.channel.js';
+import {
+  assertQueue,
+  DEAD_LETTER_ARGUMENTS,
+  deadLetterQueue,
+  ownMode,
+  type QueueArguments,
+  queueArguments,
+  queueName,
+  retryArguments,
+  retryQueue,
+} from './rabbitmq.group-queues.js';
 
 export const EXCHANGE_TYPES: readonly string[] = ['topic', 'direct', 'fanout', 'headers'];
 
@@ -19,46 +30,6 @@ const MISSING = /no (queue|exchange) '(.*)' in vhost/;
 
 /** Sources that are declared at one time. */
 const PARALLEL = 8;
-
-/**
- * No argument here depends on an option that a team may change: RabbitMQ refuses a queue that exists with other
- * arguments, and a deploy must never need one deleted.
- */
-const QUORUM = { 'x-queue-type': 'quorum' } as const;
-
-function groupArguments(group: string): Readonly<Record<string, unknown>> {
-  return {
-    ...QUORUM,
-    // counts crashes of consumers; our own attempts are counted in a header
-    'x-delivery-limit': 20,
-    'x-overflow': 'reject-publish',
-    'x-dead-letter-exchange': '',
-    'x-dead-letter-routing-key': deadLetterQueue(group),
-    'x-dead-letter-strategy': 'at-least-once',
-  };
-}
-
-function retryArguments(group: string, delayMs: number): Readonly<Record<string, unknown>> {
-  return {
-    ...QUORUM,
-    'x-message-ttl': delayMs,
-    'x-overflow': 'reject-publish',
-    'x-dead-letter-exchange': '',
-    'x-dead-letter-routing-key': group,
-    'x-dead-letter-strategy': 'at-least-once',
-  };
-}
-
-/** Listing counts as a redelivery, and without a limit of its own RabbitMQ 4 would delete what was listed 20 times. */
-const DEAD_LETTER_ARGUMENTS = { ...QUORUM, 'x-delivery-limit': 1_000_000 } as const;
-
-export function deadLetterQueue(group: string): string {
-  return `${group}.dlq`;
-}
-
-export function retryQueue(group: string, delayMs: number): string {
-  return `${group}.retry.${delayMs}`;
-}
 
 /** Declares, checks or trusts; the one place that knows which. Every call has a channel of its own. */
 export class RabbitMqTopology {
@@ -83,7 +54,7 @@ export class RabbitMqTopology {
     const work = async (): Promise<void> => {
       for (let source = waiting.shift(); source; source = waiting.shift()) {
         try {
-          await this.declareSource(connection, source, source.group ?? source.owner);
+          await this.declareSource(connection, source, queueName(source));
         } catch (error) {
           if (isFinal(error)) final.push(error);
           else if (source.group === undefined || !this.stood.has(source.group)) transient.push(error);
@@ -99,17 +70,18 @@ export class RabbitMqTopology {
   async declareSource(connection: ChannelModel, source: Source, queue: string): Promise<void> {
     assertSupported(source);
     const mode = source.declare ?? this.mode;
+    const others = ownMode(source) ?? this.mode;
     await withChannel(connection, async (channel) => {
       for (const exchange of new Set(source.bindings.map((binding) => binding.exchange)))
-        await declareExchange(channel, exchange, mode);
+        await declareExchange(channel, exchange, others);
       if (source.group === undefined) {
         // nobody else can make it
         const work = channel.assertQueue(queue, { exclusive: true, durable: false, autoDelete: false });
         await declare('queue', queue, work);
       } else {
-        await declareQueue(channel, deadLetterQueue(source.group), DEAD_LETTER_ARGUMENTS, mode);
-        await declareQueue(channel, queue, groupArguments(source.group), mode);
-        if (mode !== 'assert') return;
+        await declareQueue(channel, deadLetterQueue(source.group), DEAD_LETTER_ARGUMENTS, others);
+        await declareQueue(channel, queue, queueArguments(source.group, source.queue), mode);
+        if (!(source.queue?.bind ?? mode === 'assert')) return;
       }
       for (const binding of source.bindings) {
         const { key, args } = bindingKey(binding);
@@ -124,9 +96,16 @@ export class RabbitMqTopology {
     if (source.group !== undefined) this.stood.add(source.group);
   }
 
-  declareRetryQueue(connection: ChannelModel, group: string, delayMs: number, mode = this.mode): Promise<void> {
+  /** @param queue where what waits there goes when it is due */
+  declareRetryQueue(
+    connection: ChannelModel,
+    group: string,
+    queue: string,
+    delayMs: number,
+    mode = this.mode,
+  ): Promise<void> {
     return withChannel(connection, (channel) =>
-      declareQueue(channel, retryQueue(group, delayMs), retryArguments(group, delayMs), mode),
+      declareQueue(channel, retryQueue(group, queue, delayMs), retryArguments(queue, delayMs), mode),
     );
   }
 
@@ -160,6 +139,7 @@ export function assertSupported(source: Source): void {
     binding.exchange.handler.assertRule(binding);
     assertExchangeType(binding.exchange);
   }
+  assertQueue(source);
   if (source.ordered !== undefined)
     throw new ConfigurationError(`ordered: '${source.ordered}' is not supported by RabbitMQ.`);
   if (source.startFrom === 'earliest')
@@ -181,12 +161,7 @@ async function declareExchange(channel: Channel, exchange: Exchange, mode: Decla
   if (mode === 'check') await declare('exchange', name, channel.checkExchange(name));
 }
 
-async function declareQueue(
-  channel: Channel,
-  queue: string,
-  args: Readonly<Record<string, unknown>>,
-  mode: DeclareMode,
-): Promise<void> {
+async function declareQueue(channel: Channel, queue: string, args: QueueArguments, mode: DeclareMode): Promise<void> {
   if (mode === 'assert') await declare('queue', queue, channel.assertQueue(queue, { durable: true, arguments: args }));
   if (mode === 'check') await declare('queue', queue, channel.checkQueue(queue));
 }

@@ -1,4 +1,4 @@
-import type { ChannelModel, ConfirmChannel, ConsumeMessage } from 'amqplib';
+import type { ChannelModel } from 'amqplib';
 import { Described } from '../../core/described.js';
 import { BusClosedError, ConnectionError, EventBusError, TopologyConflictError } from '../../core/errors.js';
 import type { GroupRecord } from '../../core/group-record.js';
@@ -20,20 +20,19 @@ import type {
   TransportCapabilities,
   TransportPublishOptions,
 } from '../../core/transport.js';
-import { rpc } from './rabbitmq.channel.js';
-import { toMessage } from './rabbitmq.codec.js';
 import type { RabbitMqConnection } from './rabbitmq.connection.js';
 import { type ConsumerParts, RabbitMqConsumer } from './rabbitmq.consumer.js';
 import { RabbitMqCopies } from './rabbitmq.copies.js';
 import { RabbitMqDeadLetters } from './rabbitmq.dead-letters.js';
+import { queueName } from './rabbitmq.group-queues.js';
 import { RabbitMqGroupRecord } from './rabbitmq.group-record.js';
 import { type HeirParts, RabbitMqHeir } from './rabbitmq.heir.js';
 import { RabbitMqPublisher } from './rabbitmq.publisher.js';
+import { RabbitMqReplyPath } from './rabbitmq.reply-path.js';
 import { EXCHANGE_TYPES, RabbitMqTopology } from './rabbitmq.topology.js';
 
 const NO_RECORD = Object.freeze({ isRead: true, find: () => undefined });
 const UNUSED_MS = 30_000;
-const DIRECT_REPLY_TO = 'amq.rabbitmq.reply-to';
 
 export interface RabbitMqSettings extends BacklogOptions {
   readonly window: number;
@@ -59,7 +58,7 @@ export class RabbitMqTransport extends Described implements Transport {
   private readonly declarations: RabbitMqTopology;
   private readonly consumers = new Set<RabbitMqConsumer>();
   private readonly consumerParts: ConsumerParts;
-  private readonly replyPaths = new Set<RabbitMqPublisher>();
+  private readonly replyPaths = new Set<RabbitMqReplyPath>();
   private topology: Topology = { exchanges: [], sources: [] };
   private connecting: Promise<void> | undefined;
   private begun: { readonly resolve: () => void; readonly reject: (error: Error) => void } | undefined;
@@ -85,7 +84,9 @@ export class RabbitMqTransport extends Described implements Transport {
       },
       onPrepareFailed: (error) => this.onPrepareFailed(error),
     });
-    this.copies = new RabbitMqCopies(connection.publish, this.publisher, this.declarations);
+    this.copies = new RabbitMqCopies(connection.publish, this.publisher, this.declarations, (group) =>
+      this.queueOf(group),
+    );
     this.record = new RabbitMqGroupRecord(connection.publish);
     const letters = new RabbitMqDeadLetters(connection, this.copies);
     this.deadLetters = letters;
@@ -127,13 +128,14 @@ export class RabbitMqTransport extends Described implements Transport {
     if (source.group === undefined) return;
     const link = this.connection.publish.connection;
     if (!link) throw new ConnectionError(`"${source.group}" cannot be declared: not connected to the broker.`);
-    await this.declarations.declareSource(link, source, source.group);
+    await this.declarations.declareSource(link, source, queueName(source));
     this.remember(source);
   }
 
   publish(target: Target, message: Message, options?: TransportPublishOptions): Promise<Routed> {
     if (target.kind === 'exchange') target.exchange.handler.assertTopic(message.topic);
-    return this.publisher.publish(target, message, options);
+    const to = target.kind === 'group' ? { ...target, group: this.queueOf(target.group) } : target;
+    return this.publisher.publish(to, message, options);
   }
 
   async consume(source: Source, events: ConsumeEvents, signal?: AbortSignal): Promise<Consumer> {
@@ -170,32 +172,12 @@ export class RabbitMqTransport extends Described implements Transport {
 
   async openReplies(onReply: (message: Message) => void): Promise<ReplyPath> {
     this.assertOpen('wait for replies');
-    let opened: (() => void) | undefined;
-    const ready = new Promise<void>((resolve) => {
-      opened = resolve;
-    });
-    const path = new RabbitMqPublisher(this.connection.publish, {
-      ...this.settings,
-      prepare: (channel) => consumeReplies(channel, onReply),
-      onPrepared: () => opened?.(),
-    });
+    const path = new RabbitMqReplyPath(this.connection.publish, this.settings, onReply, () =>
+      this.replyPaths.delete(path),
+    );
     this.replyPaths.add(path);
-    path.open();
-    const close = async (): Promise<void> => {
-      this.replyPaths.delete(path);
-      await path.close(0);
-    };
-    try {
-      await rpc(ready, 'open the reply channel');
-    } catch (error) {
-      await close();
-      throw error;
-    }
-    return {
-      address: DIRECT_REPLY_TO,
-      publish: (target, message, options) => path.publish(target, message, options),
-      close,
-    };
+    await path.open();
+    return path;
   }
 
   describe(): Readonly<Record<string, unknown>> {
@@ -243,6 +225,12 @@ export class RabbitMqTransport extends Described implements Transport {
       });
   }
 
+  /** Where the messages of a group are: in a queue of its name, unless its handlers name another. */
+  private queueOf(group: string): string {
+    const source = this.topology.sources.find((known) => known.group === group);
+    return source ? queueName(source) : group;
+  }
+
   /** A queue in conflict concerns its own group; only exchanges concern every publish. */
   private async declareAll(connection: ChannelModel): Promise<void> {
     const errors = await this.declarations.declareAll(connection, this.topology);
@@ -279,7 +267,7 @@ export class RabbitMqTransport extends Described implements Transport {
     this.connecting?.catch(() => undefined); // whoever waits for it is told; nobody has to wait
     const consuming = [...this.consumers, ...this.heirs];
     await Promise.all(consuming.map((part) => part.close({ deadlineMs })));
-    await Promise.all([this.publisher.close(left()), ...[...this.replyPaths].map((path) => path.close(0))]);
+    await Promise.all([this.publisher.close(left()), ...[...this.replyPaths].map((path) => path.close())]);
     await this.connection.close(left());
   }
 
@@ -288,12 +276,4 @@ export class RabbitMqTransport extends Described implements Transport {
     const refusal = this.connection.publish.refusal ?? this.connection.consume.refusal;
     if (refusal) throw refusal;
   }
-}
-
-async function consumeReplies(channel: ConfirmChannel, onReply: (message: Message) => void): Promise<void> {
-  const onMessage = (message: ConsumeMessage | null): void => {
-    if (message) onReply(toMessage(message));
-  };
-  // requests must be published on the channel that consumes their replies
-  await rpc(channel.consume(DIRECT_REPLY_TO, onMessage, { noAck: true }), 'consume replies');
 }

@@ -140,6 +140,7 @@ describe('defineGroups', () => {
       ['startFrom', { startFrom: 'new' }, {}],
       ['declare', { declare: 'check' }, {}],
       ['ordered', {}, { ordered: 'key' }],
+      ['queue', { queue: { name: 'legacy' } }, { queue: { name: 'legacy', bind: true } }],
     ])('must agree about %s', (what, left, right) => {
       const both = [registration('A', { pattern: 'a', ...left }), registration('B', { pattern: 'b', ...right })];
       expect(problems(both)).toEqual([expect.stringMatching(`Group "mail": A and B ask for different ${what}\\. `)]);
@@ -161,6 +162,39 @@ describe('defineGroups', () => {
       const left = { pattern: 'a', policy: { timeoutMs: 5, retry: { delaysMs: [12] } } };
       expect(problems([registration('A', left), registration('B', { pattern: 'b', ...retry() })])).toEqual([
         expect.stringContaining('different timeoutMs, retry.'),
+      ]);
+    });
+  });
+
+  describe('the queue of a group', () => {
+    it('may have any name, which is taken as it is', () => {
+      const [group] = define([registration('A', { queue: { name: 'legacy' } })], { namespace: 'team' });
+      expect(group).toMatchObject({ name: 'mail', queue: { name: 'legacy' } });
+    });
+
+    it.each<[string, Fields, Fields, EventBusOptions]>([
+      ['named by both', { queue: { name: 'legacy' } }, { queue: { name: 'legacy', bind: true } }, {}],
+      ['named like the other', { queue: { name: 'b' } }, {}, {}],
+      ['named like the other with its namespace', { queue: { name: 'team.b' } }, {}, { namespace: 'team' }],
+    ])('cannot be that of another group: %s', (_, left, right, options) => {
+      const both = [registration('A', { group: 'a', ...left }), registration('B', { group: 'b', ...right })];
+      expect(problems(both, options)).toEqual([
+        expect.stringMatching(/^A and B are different groups that consume the same queue ".*"/),
+      ]);
+    });
+
+    it('may be named like another group that has a namespace in front, or a queue elsewhere', () => {
+      const a = registration('A', { group: 'a', queue: { name: 'b' } });
+      expect(define([a, registration('B', { group: 'b' })], { namespace: 'team' })).toHaveLength(2);
+      expect(define([a, registration('B', { group: 'b', queue: { name: 'c' } })])).toHaveLength(2);
+    });
+
+    it.each([
+      [{ name: 'legacy' }, 'queue'],
+      [{ type: 'classic' as const }, 'queueType, arguments and bind'],
+    ])('is nothing that a broadcast has: %j', (queue, what) => {
+      expect(problems([registration('A', { delivery: 'broadcast', queue })])).toEqual([
+        expect.stringContaining(`A: rabbitmq.${what} and delivery: 'broadcast' exclude each other`),
       ]);
     });
   });
