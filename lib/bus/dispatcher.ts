@@ -26,6 +26,8 @@ import type { EventPublishOptions } from './publish-options.js';
 
 /** A put-off message that is due within this time is due. */
 const DUE_TOLERANCE_MS = 20;
+/** How far the clocks of two machines may be apart. */
+const CLOCK_MS = 3_600_000;
 
 export interface DispatcherOptions {
   readonly group: string;
@@ -59,11 +61,13 @@ export class Dispatcher {
     const { counters, group, inbox } = this.options;
     let handler: Handler | undefined;
     try {
+      if (delivery.defect !== undefined) throw new DecodeError(delivery.defect);
       if (message.expiresAt !== undefined && message.expiresAt <= Date.now()) {
         counters.expired++;
         return ACK;
       }
       if (message.dueAt !== undefined && message.dueAt - Date.now() > DUE_TOLERANCE_MS) {
+        assertBearable(message.dueAt);
         return this.hop(delivery, message.dueAt, delivery.deferrals);
       }
       handler = this.options.matcher.find(message);
@@ -220,6 +224,11 @@ function dead(reason: string, error: unknown, details?: string): Settlement {
   if (details === undefined) return { kind: 'dead', reason, failure };
   const message = truncateBytes(`${failure.message}: ${details}`, LIMITS.errorMessageBytes);
   return { kind: 'dead', reason, failure: { ...failure, message } };
+}
+
+/** Clocks differ; what asks for more than them was not published by a bus, and would wait for ever. */
+function assertBearable(dueAt: number): void {
+  if (dueAt - Date.now() > LIMITS.deferMs + CLOCK_MS) throw new ValidationError('It is due in more than 30 days.');
 }
 
 function isTimeout(reason: unknown): boolean {

@@ -22,6 +22,10 @@ class PrivateDelivery extends LazySignal implements Delivery {
     super();
   }
 
+  get defect(): string | undefined {
+    return this.inner.defect;
+  }
+
   get redelivered(): boolean {
     return this.inner.redelivered || this.attempt > 1;
   }

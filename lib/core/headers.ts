@@ -5,6 +5,9 @@ import type { Headers, HeaderValue } from './message.js';
 /** Prefix of the headers in which the bus itself keeps things. */
 export const INTERNAL_PREFIX = 'eb-';
 
+/** AMQP carries names as short strings; those that this library sends are shorter. */
+const WIRE_NAME_BYTES = 255;
+
 export const NO_HEADERS: Headers = Object.freeze(Object.create(null) as Record<string, HeaderValue>);
 
 /** Names to which brokers or this library give a meaning: a user may neither send nor read them as headers. */
@@ -62,17 +65,44 @@ export function toHeaders(raw: Readonly<Record<string, unknown>> | undefined): H
   return Object.freeze(headers);
 }
 
-/** What of the headers on the wire a handler may see: allowed names and types only, without prototype. */
+/**
+ * What of the headers on the wire a handler may see: allowed names and types only, without prototype, and not more than
+ * can be sent again.
+ */
 export function readHeaders(raw: Readonly<Record<string, unknown>> | undefined): Headers {
   if (raw === undefined) return NO_HEADERS;
   let headers: Record<string, HeaderValue> | undefined;
-  let count = 0;
+  const room = new HeaderRoom();
   for (const name of Object.keys(raw)) {
     const value = raw[name];
     if (!isHeaderValue(value) || isReservedHeader(name)) continue;
-    if (++count > LIMITS.headerCount) break;
+    if (!room.takes(name, value)) break;
     headers ??= Object.create(null) as Record<string, HeaderValue>;
     headers[name] = value;
   }
   return headers ? Object.freeze(headers) : NO_HEADERS;
+}
+
+/** Whether `readHeaders` had to leave out headers that a handler might have asked for. */
+export function areHeadersCut(raw: Readonly<Record<string, unknown>>): boolean {
+  const room = new HeaderRoom();
+  for (const name of Object.keys(raw)) {
+    const value = raw[name];
+    if (isHeaderValue(value) && !isReservedHeader(name) && !room.takes(name, value)) return true;
+  }
+  return false;
+}
+
+/** What is left of the limits for the headers of one message. */
+class HeaderRoom {
+  private count = 0;
+  private bytes = 0;
+
+  takes(name: string, value: HeaderValue): boolean {
+    const nameBytes = Buffer.byteLength(name);
+    this.count++;
+    this.bytes += nameBytes + (typeof value === 'string' ? Buffer.byteLength(value) : 8);
+    // a name that is not UTF-8 grows when it is read
+    return nameBytes <= WIRE_NAME_BYTES && this.count <= LIMITS.headerCount && this.bytes <= LIMITS.headerBytes;
+  }
 }

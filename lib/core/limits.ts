@@ -9,9 +9,15 @@ export const LIMITS = Object.freeze({
   headerBytes: 16_384,
   errorMessageBytes: 1_024,
   errorStackBytes: 4_096,
+  /** What the bus keeps in a header of its own; longer ones came from somebody else, and are ignored. */
+  internalHeaderBytes: 1_024,
+  /** Arrays and objects within each other, in a body of JSON. */
+  depth: 1_000,
   /** A forged attempt number is brought down to this. */
   attempt: 1_000,
   deferrals: 100,
+  /** A message that asks to wait longer was not published by this library. */
+  deferMs: 30 * 86_400_000,
   /** RabbitMQ closes the channel of a consumer that holds a delivery for 30 minutes. */
   holdMs: 25 * 60_000,
 });

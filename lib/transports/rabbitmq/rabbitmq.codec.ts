@@ -1,8 +1,10 @@
 import type { ConsumeMessage, GetMessage, Options } from 'amqplib';
 import type { Failure } from '../../core/delivery.js';
-import { NO_HEADERS, readHeaders } from '../../core/headers.js';
+import { areHeadersCut, NO_HEADERS, readHeaders } from '../../core/headers.js';
 import { LIMITS } from '../../core/limits.js';
 import type { HeaderValue, Message } from '../../core/message.js';
+import { truncateBytes } from '../../core/text.js';
+import { UNREADABLE } from './rabbitmq.frame-guard.js';
 
 /** Our own headers. What the library alone may set is believed only from copies that came by the default exchange. */
 const HEADER = {
@@ -34,7 +36,15 @@ export interface CopyState {
 }
 
 type WireHeaders = Record<string, HeaderValue | { readonly '!': 'double'; readonly value: number } | undefined>;
+type RawHeaders = Readonly<Record<string, unknown>> | undefined;
 type Received = Pick<ConsumeMessage | GetMessage, 'content' | 'properties' | 'fields'>;
+
+/** AMQP carries the properties as short strings. */
+const PROPERTY_BYTES = 255;
+/** Larger ones are milliseconds: as seconds they would lie beyond the year 5138. */
+const LAST_SECOND = 100_000_000_000;
+/** How bodies that are not encoded further are marked. */
+const PLAIN_ENCODINGS: readonly string[] = ['', 'identity', 'utf-8', 'utf8'];
 
 /** The AMQP properties of a message for an exchange, or, with `copy`, for one group. */
 export function toProperties(message: Message, copy?: CopyState): Options.Publish {
@@ -93,46 +103,63 @@ function addCopyState(headers: WireHeaders, message: Message, copy: CopyState): 
 }
 
 /** What came over the wire, as a message; nothing in it can choose a route, a class or a decoder. */
-export function toMessage({ content, properties, fields }: Received): Message {
-  const raw = properties.headers as Record<string, unknown> | undefined;
-  const topic = isCopy(fields) ? text(raw, HEADER.topic) : undefined;
+export function toMessage(received: Received): Message {
+  const { content, properties, fields } = received;
+  const raw: RawHeaders = properties.headers;
+  const topic = isCopy(received) ? text(raw, HEADER.topic) : undefined;
   return {
-    id: properties.messageId ?? '',
-    type: properties.type ?? '',
+    id: property(properties.messageId) ?? '',
+    type: property(properties.type) ?? '',
     version: integer(raw, HEADER.version),
     topic: topic ?? fields.routingKey,
     key: text(raw, HEADER.key),
-    contentType: properties.contentType ?? '',
+    contentType: property(properties.contentType) ?? '',
     headers: readHeaders(raw),
     body: content,
     timestamp: toMs(properties.timestamp),
-    source: properties.appId,
-    correlationId: properties.correlationId,
+    source: property(properties.appId),
+    correlationId: property(properties.correlationId),
     causationId: text(raw, HEADER.causation),
-    replyTo: properties.replyTo,
+    replyTo: property(properties.replyTo),
     expiresAt: integer(raw, HEADER.expires),
     dueAt: integer(raw, HEADER.due),
   } as Message;
 }
 
 /** The attempt of a delivery, whatever the wire says within 1 and the limit. */
-export function attemptOf({ properties, fields }: Received): number {
-  if (!isCopy(fields)) return 1;
-  return clamp(integer(properties.headers, HEADER.attempt) ?? 1, 1, LIMITS.attempt);
+export function attemptOf(received: Received): number {
+  if (!isCopy(received)) return 1;
+  return clamp(integer(received.properties.headers, HEADER.attempt) ?? 1, 1, LIMITS.attempt);
 }
 
-export function deferralsOf({ properties, fields }: Received): number {
-  if (!isCopy(fields)) return 0;
-  return clamp(integer(properties.headers, HEADER.deferrals) ?? 0, 0, LIMITS.deferrals);
+export function deferralsOf(received: Received): number {
+  if (!isCopy(received)) return 0;
+  return clamp(integer(received.properties.headers, HEADER.deferrals) ?? 0, 0, LIMITS.deferrals);
 }
 
-/** Counted by the queue itself, for deliveries that were neither acknowledged nor rejected for good. */
-export function returnsOf({ properties }: Received): number {
-  return Math.max(0, integer(properties.headers, 'x-delivery-count') ?? 0);
+/**
+ * Counted by the queue itself, for deliveries that were neither acknowledged nor rejected for good. On the first delivery
+ * it would be the sender's.
+ */
+export function returnsOf({ properties, fields }: Received): number {
+  return fields.redelivered ? Math.max(0, integer(properties.headers, 'x-delivery-count') ?? 0) : 0;
 }
 
-export function firstFailedAtOf({ properties, fields }: Received): number | undefined {
-  return isCopy(fields) ? integer(properties.headers, HEADER.firstFailed) : undefined;
+export function firstFailedAtOf(received: Received): number | undefined {
+  return isCopy(received) ? integer(received.properties.headers, HEADER.firstFailed) : undefined;
+}
+
+/** Why a message cannot be had as it was sent, without anything of it. */
+export function defectOf({ properties }: Received): string | undefined {
+  const { contentEncoding } = properties as { readonly contentEncoding?: string };
+  const headers: RawHeaders = properties.headers;
+  if (contentEncoding !== undefined && !PLAIN_ENCODINGS.includes(contentEncoding.toLowerCase()))
+    return 'The content encoding is not one that is decoded here; send the body as it is.';
+  if (headers === undefined) return undefined;
+  if (own(headers, UNREADABLE) !== undefined) return 'The headers cannot be read: they are nested too deep.';
+  return areHeadersCut(headers)
+    ? `There are more than ${LIMITS.headerCount} headers, or more than ${LIMITS.headerBytes} bytes of them.`
+    : undefined;
 }
 
 /** What is written beside a dead letter; from the broker's own `x-death` when the broker dead-lettered it. */
@@ -146,7 +173,7 @@ export function toDeadLetter(received: Received): {
 } {
   const raw = received.properties.headers as Record<string, unknown> | undefined;
   const name = text(raw, HEADER.errorName);
-  const stack = text(raw, HEADER.errorStack);
+  const stack = text(raw, HEADER.errorStack, LIMITS.errorStackBytes);
   const death = firstDeath(raw);
   const message = toMessage(received);
   const topic = text(raw, HEADER.topic) ?? death?.topic;
@@ -178,18 +205,36 @@ function firstDeath(
   };
 }
 
-function isCopy(fields: Received['fields']): boolean {
-  return fields.exchange === '';
+/**
+ * Whether this library has put it into a queue. What the broker itself has dead-lettered comes by the default exchange too,
+ * with the headers of whoever published it.
+ */
+function isCopy({ fields, properties }: Received): boolean {
+  if (fields.exchange !== '') return false;
+  const deaths = own(properties.headers, 'x-death');
+  const death: unknown = Array.isArray(deaths) ? deaths[0] : undefined;
+  if (typeof death !== 'object' || death === null) return true;
+  return own(death as RawHeaders, 'exchange') === '';
 }
 
-function text(headers: Record<string, unknown> | undefined, name: string): string | undefined {
-  const value = headers?.[name];
-  return typeof value === 'string' ? value : undefined;
+/** The driver lets whoever sends a message choose the prototype of its headers. */
+function own(headers: RawHeaders, name: string): unknown {
+  return headers !== undefined && Object.hasOwn(headers, name) ? headers[name] : undefined;
 }
 
-function integer(headers: Record<string, unknown> | undefined, name: string): number | undefined {
-  const value = headers?.[name];
+function text(headers: RawHeaders, name: string, limit: number = LIMITS.internalHeaderBytes): string | undefined {
+  const value = own(headers, name);
+  return typeof value === 'string' && value.length <= limit && Buffer.byteLength(value) <= limit ? value : undefined;
+}
+
+function integer(headers: RawHeaders, name: string): number | undefined {
+  const value = own(headers, name);
   return typeof value === 'number' && Number.isSafeInteger(value) ? value : undefined;
+}
+
+/** What is not UTF-8 grows when it is read, and must fit into a copy. */
+function property(value: string | undefined): string | undefined {
+  return value === undefined ? undefined : truncateBytes(value, PROPERTY_BYTES);
 }
 
 function clamp(value: number, min: number, max: number): number {
@@ -199,5 +244,6 @@ function clamp(value: number, min: number, max: number): number {
 /** Seconds by the standard; many clients send milliseconds. */
 function toMs(timestamp: unknown): number {
   if (typeof timestamp !== 'number' || !(timestamp > 0)) return 0;
-  return timestamp > 100_000_000_000 ? timestamp : timestamp * 1_000;
+  if (timestamp <= LAST_SECOND) return timestamp * 1_000;
+  return timestamp <= LAST_SECOND * 1_000 ? timestamp : 0;
 }

@@ -4,7 +4,7 @@ import { type Delivery, LazySignal, type Settlement } from '../../core/delivery.
 import { PublishRejectedError } from '../../core/errors.js';
 import type { Message } from '../../core/message.js';
 import type { DeclareMode } from '../../core/transport.js';
-import { attemptOf, deferralsOf, firstFailedAtOf, returnsOf, toMessage } from './rabbitmq.codec.js';
+import { attemptOf, defectOf, deferralsOf, firstFailedAtOf, returnsOf, toMessage } from './rabbitmq.codec.js';
 import type { RabbitMqCopies } from './rabbitmq.copies.js';
 
 /** Between two tries to store a copy: so long at first, and doubled up to the second. */
@@ -58,6 +58,10 @@ export class RabbitMqDelivery extends LazySignal implements Delivery {
 
   get deferrals(): number {
     return deferralsOf(this.raw);
+  }
+
+  get defect(): string | undefined {
+    return defectOf(this.raw);
   }
 
   /** How often it has come back to its queue unsettled. */

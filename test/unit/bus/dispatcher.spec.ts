@@ -141,7 +141,7 @@ describe('Dispatcher', () => {
 
     it.each([
       ['exact', 21, 21],
-      ['exact', 40 * 24 * HOUR_MS, 2 ** 31 - 1],
+      ['exact', 30 * 24 * HOUR_MS, 2 ** 31 - 1],
       ['levels', 21, 1_000],
       ['levels', 999, 1_000],
       ['levels', 4_999, 1_000],
@@ -153,6 +153,32 @@ describe('Dispatcher', () => {
       const { dispatcher } = setUp(undefined, { delay });
       const outcome = await dispatcher.handle(new FakeDelivery({ message: { dueAt: NOW + ms } }));
       expect(outcome).toMatchObject({ kind: 'retry', delayMs: step, dueAt: NOW + ms });
+    });
+  });
+
+  describe('a message that no bus can have published', () => {
+    it('is dead at once when the transport could not read all of it, and before anything else is looked at', async () => {
+      const { dispatcher, handled, counters } = setUp();
+      const message = { expiresAt: NOW - 1, dueAt: NOW + HOUR_MS, body: Buffer.from('{') };
+      const outcome = await dispatcher.handle(new FakeDelivery({ message, defect: 'The headers are too many.' }));
+      expect(outcome).toMatchObject({
+        kind: 'dead',
+        reason: 'undecodable',
+        failure: { name: 'DecodeError', message: 'The headers are too many.' },
+      });
+      expect(handled).not.toHaveBeenCalled();
+      expect(counters).toEqual(new GroupCounters());
+    });
+
+    it.each(['exact', 'levels'] as const)('is dead when it is due in more than 30 days (%s)', async (delay) => {
+      const { dispatcher } = setUp(undefined, { delay });
+      for (const dueAt of [NOW + 30 * 24 * HOUR_MS + HOUR_MS + 1, Number.MAX_SAFE_INTEGER]) {
+        const outcome = await dispatcher.handle(new FakeDelivery({ message: { dueAt } }));
+        expect(outcome).toMatchObject({ kind: 'dead', reason: 'validation', failure: { name: 'ValidationError' } });
+      }
+      // clocks differ
+      const bearable = { dueAt: NOW + 30 * 24 * HOUR_MS + HOUR_MS };
+      expect(await dispatcher.handle(new FakeDelivery({ message: bearable }))).toMatchObject({ kind: 'retry' });
     });
   });
 
