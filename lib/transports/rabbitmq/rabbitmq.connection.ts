@@ -73,15 +73,10 @@ export class RabbitMqConnection extends Described implements Connection {
     return () => this.listeners.delete(listener);
   }
 
-  /** A connection for one consumer that cannot share the others' one; not opened yet, and its opener closes it. */
-  another(purpose: string, logger = this.logger): RabbitMqLink {
-    return new RabbitMqLink(this.options, purpose, this.name, logger, true);
-  }
-
   /** Runs `work` on a connection of its own: what breaks that one breaks nothing else. */
   async apart<T>(purpose: string, work: (connection: ChannelModel) => Promise<T>): Promise<T> {
     if (this.state === 'closed') throw new BusClosedError(`use the ${purpose}`);
-    const link = this.another(purpose, UNHEARD);
+    const link = new RabbitMqLink(this.options, purpose, this.name, UNHEARD, true);
     this.others.add(link);
     try {
       const up = new Promise<ChannelModel>((resolve) => link.listen({ onUp: resolve }));

@@ -15,12 +15,9 @@ import type { DeliveryOwner, RabbitMqDelivery } from './rabbitmq.delivery.js';
 import { ownMode, queueName } from './rabbitmq.group-queues.js';
 import { type IntakeEvents, RabbitMqIntake } from './rabbitmq.intake.js';
 import type { RabbitMqLink } from './rabbitmq.link.js';
-import { isUnreadable } from './rabbitmq.link-failure.js';
 import { RabbitMqPrivateQueue } from './rabbitmq.private-queue.js';
 import { assertSupported, type RabbitMqTopology } from './rabbitmq.topology.js';
 
-/** So long without trouble, and a queue that held a message which the driver cannot read is read at full speed again. */
-const CALM_MS = 10_000;
 /** A message that has come back so often may be what ends the processes that handle it. */
 const SUSPECT_RETURNS = 3;
 /** Every delivery that is held tries again and again; it is told so often. */
@@ -29,8 +26,6 @@ const COPY_WARN_MS = 30_000;
 export interface ConsumerParts {
   /** The connection that all consumers share. */
   readonly link: RabbitMqLink;
-  /** A connection for one consumer alone, not opened yet. */
-  readonly openOwnLink: () => RabbitMqLink;
   readonly copies: RabbitMqCopies;
   readonly topology: RabbitMqTopology;
   readonly logger: BusLogger;
@@ -47,16 +42,12 @@ export class RabbitMqConsumer extends Described implements Consumer, DeliveryOwn
   private readonly stop = new AbortController();
   private readonly first: Promise<void>;
   private begun: { readonly resolve: () => void; readonly reject: (error: Error) => void } | undefined;
-  private channel: SupervisedChannel<Channel>;
-  private unlisten: () => void;
-  /** Its own connection, when it had to leave the one that all share. */
-  private ownLink: RabbitMqLink | undefined;
-  private calmTimer: NodeJS.Timeout | undefined;
+  private readonly channel: SupervisedChannel<Channel>;
+  private readonly unlisten: () => void;
   /** What the present channel brings. */
   private intake: RabbitMqIntake | undefined;
   /** The private queue that was made last. */
   private made: RabbitMqPrivateQueue | undefined;
-  private prefetch: number;
   private setUps = 0;
   private isPaused = false;
   /**
@@ -84,23 +75,25 @@ export class RabbitMqConsumer extends Described implements Consumer, DeliveryOwn
     this.declareMode = ownMode(source);
     // every delivery that is held listens to it
     setMaxListeners(0, this.stop.signal);
-    this.prefetch = source.prefetch;
     this.first = new Promise<void>((resolve, reject) => {
       this.begun = { resolve, reject };
     });
-    this.channel = this.supervise(parts.link);
-    this.unlisten = this.watch(parts.link);
+    this.channel = new SupervisedChannel(parts.link, openChannel, {
+      setUp: (channel, connection) => this.setUp(channel, connection),
+      onReady: () => this.onReady(),
+      onLost: (_, error) => {
+        this.events.interrupted?.();
+        if (error) this.warnOnce(`its channel was closed by the broker: ${error.message}`);
+      },
+      onSetUpFailed: (error) => this.onSetUpFailed(error),
+    });
+    this.unlisten = parts.link.listen({ onRefused: (error) => this.begun?.reject(error) });
   }
 
   get state(): Consumer['state'] {
     if (this.closing) return 'closed';
     if (!this.channel.current) return 'recovering';
     return this.isPaused ? 'paused' : 'running';
-  }
-
-  /** Whether it reads one message at a time on a connection of its own, until its queue has been calm for some time. */
-  get isQuarantined(): boolean {
-    return this.ownLink !== undefined && this.prefetch < this.source.prefetch;
   }
 
   /** Whether it holds no delivery. */
@@ -166,28 +159,6 @@ export class RabbitMqConsumer extends Described implements Consumer, DeliveryOwn
     return this.group ?? `${this.source.owner} (private)`;
   }
 
-  private supervise(link: RabbitMqLink): SupervisedChannel<Channel> {
-    return new SupervisedChannel(link, openChannel, {
-      setUp: (channel, connection) => this.setUp(channel, connection),
-      onReady: () => this.onReady(),
-      onLost: (_, error) => {
-        this.events.interrupted?.();
-        if (error) this.warnOnce(`its channel was closed by the broker: ${error.message}`);
-      },
-      onSetUpFailed: (error) => this.onSetUpFailed(error),
-    });
-  }
-
-  private watch(link: RabbitMqLink): () => void {
-    return link.listen({
-      onRefused: (error) => this.begun?.reject(error),
-      onDown: (cause) => {
-        clearTimeout(this.calmTimer);
-        if (isUnreadable(cause) && this.intake?.isTorn) this.quarantine();
-      },
-    });
-  }
-
   private async setUp(channel: Channel, connection: ChannelModel): Promise<void> {
     // a name of its own each time: the broker may still hold the queue of the connection that was lost
     const own = this.group === undefined ? `${this.source.owner}.private.${randomUUID()}` : this.queue;
@@ -209,7 +180,7 @@ export class RabbitMqConsumer extends Described implements Consumer, DeliveryOwn
   /** What the broker is asked for at present. */
   private get wanted(): number {
     if (this.isPaused || this.closing) return 0;
-    return this.isTrial ? 1 : this.prefetch;
+    return this.isTrial ? 1 : this.source.prefetch;
   }
 
   /** Asks for what is wanted now; what cannot be had brings another channel. Never rejects. */
@@ -237,8 +208,6 @@ export class RabbitMqConsumer extends Described implements Consumer, DeliveryOwn
     }
     this.isWarned = false;
     this.begun?.resolve();
-    clearTimeout(this.calmTimer);
-    if (this.isQuarantined && !this.closing) this.calmTimer = setTimeout(() => void this.endQuarantine(), CALM_MS);
   }
 
   private onSetUpFailed(error: Error): void {
@@ -246,33 +215,6 @@ export class RabbitMqConsumer extends Described implements Consumer, DeliveryOwn
     if (isFinal) this.begun?.reject(error);
     // whoever started it tells that it cannot start
     if (!isFinal || this.setUps > 0) this.warnOnce(`cannot consume, trying again: ${error.message}`);
-  }
-
-  /**
-   * A message that the driver cannot read takes its connection with it, and all who share that. Alone and one message at a
-   * time it harms nobody and costs no other message an attempt, until the broker dead-letters it by its own count.
-   */
-  private quarantine(): void {
-    this.prefetch = 1;
-    if (this.ownLink || this.closing) return;
-    this.parts.logger.error(
-      `${this.name}: a message has headers that cannot be read, and broke the connection. This queue is read on a connection of its own, one message at a time, until the broker has dead-lettered it.`,
-    );
-    const lost = this.channel;
-    this.unlisten();
-    this.ownLink = this.parts.openOwnLink();
-    this.channel = this.supervise(this.ownLink);
-    this.unlisten = this.watch(this.ownLink);
-    this.ownLink.open();
-    this.channel.open();
-    void lost.close(); // never rejects; its connection is gone
-  }
-
-  /** Never rejects. */
-  private async endQuarantine(): Promise<void> {
-    this.prefetch = this.source.prefetch;
-    await this.attune();
-    this.parts.logger.log(`${this.name}: reading at full speed again.`);
   }
 
   private warnOnce(text: string): void {
@@ -283,7 +225,6 @@ export class RabbitMqConsumer extends Described implements Consumer, DeliveryOwn
 
   private async shutDown(deadlineMs: number): Promise<void> {
     const end = Date.now() + deadlineMs;
-    clearTimeout(this.calmTimer);
     this.begun?.reject(new BusClosedError('subscribe'));
     this.first.catch(() => undefined); // whoever waits for it is told; nobody has to wait
     const left = (): number => Math.max(50, end - Date.now());
@@ -295,10 +236,9 @@ export class RabbitMqConsumer extends Described implements Consumer, DeliveryOwn
     await intake?.drain(Math.max(0, end - Date.now()));
     this.stop.abort();
     await this.channel.close(Math.min(1_000, left()));
-    const { connection } = this.ownLink ?? this.parts.link;
+    const { connection } = this.parts.link;
     await this.made?.drop(connection, Math.min(1_000, left())).catch(() => undefined); // goes with the connection
     this.unlisten();
-    await this.ownLink?.close(Math.min(1_000, left()));
     this.parts.onClosed(this);
   }
 }

@@ -12,16 +12,10 @@ export interface IntakeEvents {
   onCancelled(intake: RabbitMqIntake): void;
 }
 
-/** The part of a driver's channel by which it tells that it is in the middle of a message. */
-interface Reader {
-  readonly handleMessage?: unknown;
-}
-
 /** What one channel brings from one queue. Its deliveries can be settled there and nowhere else, and are lost with it. */
 export class RabbitMqIntake implements SettlementPath {
   private readonly outstanding = new Outstanding<RabbitMqDelivery>();
   private readonly batch: WriteBatch;
-  private readonly betweenMessages: unknown;
   private readonly loss = new AbortController();
   private tag: string | undefined;
   /** Unsettled deliveries that the broker may send; 0 is no consumer. */
@@ -42,7 +36,6 @@ export class RabbitMqIntake implements SettlementPath {
     private readonly events: IntakeEvents,
   ) {
     this.batch = new WriteBatch(connection);
-    this.betweenMessages = (channel as Reader).handleMessage;
     // every copy that is under way listens to it
     setMaxListeners(0, this.lost);
     channel.on('close', () => this.lose());
@@ -59,11 +52,6 @@ export class RabbitMqIntake implements SettlementPath {
 
   get isOpen(): boolean {
     return !this.lost.aborted;
-  }
-
-  /** Whether its channel was closed in the middle of a message: then that message is what the driver could not read. */
-  get isTorn(): boolean {
-    return !this.isOpen && (this.channel as Reader).handleMessage !== this.betweenMessages;
   }
 
   /**

@@ -6,6 +6,7 @@ import { ConnectionError } from '../../core/errors.js';
 import type { BusLogger } from '../../core/logger.js';
 import type { ConnectionState } from '../../core/transport.js';
 import { backoffMs, FIRST_BACKOFF_MS } from './rabbitmq.backoff.js';
+import { guardFrames } from './rabbitmq.frame-guard.js';
 import { isAccessRefused, isClosedHandshake, isSilence, isTlsFailure, reasonOf } from './rabbitmq.link-failure.js';
 import type { ResolvedRabbitMqOptions } from './rabbitmq.options.js';
 
@@ -52,6 +53,7 @@ export class RabbitMqLink extends Described {
   private readonly told = new Set<string>();
   private upSince = 0;
   private closedHandshakes = 0;
+  private isUnguarded = false;
   /** How many servers in a row would not have us. */
   private refusals = 0;
 
@@ -143,6 +145,7 @@ export class RabbitMqLink extends Described {
       this.manager.reconnect();
       return;
     }
+    this.guard(connection);
     this.current = connection;
     this.wasUp = true;
     this.upSince = Date.now();
@@ -156,6 +159,14 @@ export class RabbitMqLink extends Described {
 
   override toJSON(): unknown {
     return { purpose: this.purpose, endpoint: this.options.endpoint, state: this.currentState };
+  }
+
+  private guard(connection: ChannelModel): void {
+    if (guardFrames(connection) || this.isUnguarded) return;
+    this.isUnguarded = true;
+    this.logger.warn(
+      'This release of amqplib is not known: a message with headers that it cannot read would end its connection. Update nestjs-event-bus.',
+    );
   }
 
   private down(cause: Error | undefined): void {

@@ -92,7 +92,6 @@ export class RabbitMqTransport extends Described implements Transport {
     this.deadLetters = letters;
     this.consumerParts = {
       link: connection.consume,
-      openOwnLink: () => connection.another('quarantine'),
       copies: this.copies,
       topology: this.declarations,
       logger,
@@ -187,11 +186,7 @@ export class RabbitMqTransport extends Described implements Transport {
       endpoint,
       state,
       publish: { state: publish.state, pending: this.publisher.pending, waiting: this.publisher.waiting },
-      consume: {
-        state: consume.state,
-        consumers: this.consumers.size,
-        quarantined: [...this.consumers].filter((consumer) => consumer.isQuarantined).length,
-      },
+      consume: { state: consume.state, consumers: this.consumers.size },
     };
   }
 
