@@ -10,6 +10,7 @@ export type {
 export type { EventBusStats, GroupStats } from './bus/event-bus.stats.js';
 export type { EventContext } from './bus/event-context.js';
 export { defineEvent, type EventClass, type EventDefinition } from './bus/event-definition.js';
+export { MemoryInboxStore, type MemoryInboxStoreOptions } from './bus/memory-inbox.store.js';
 export type { ObserveOptions } from './bus/observe.js';
 export type {
   EventPublishOptions as PublishOptions,
@@ -22,6 +23,7 @@ export type { Subscription } from './bus/subscription.js';
 export type { Delivery, Failure, Settlement } from './core/delivery.js';
 export * from './core/errors.js';
 export type { Binding, BindingRule, Exchange, ExchangeHandler, Routable } from './core/exchange.js';
+export type { InboxStore } from './core/inbox.js';
 export type { BusLogger } from './core/logger.js';
 export type { Headers, HeaderValue, Message } from './core/message.js';
 export { exponential, fixed, type RetryPolicy } from './core/retry-policy.js';

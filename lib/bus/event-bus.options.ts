@@ -78,7 +78,10 @@ export interface EventBusOptions {
      */
     readonly deadlineMs?: number;
   };
-  /** Where `idempotent` handlers remember what they have handled. Default: in the memory of this process. */
+  /**
+   * Where `idempotent` handlers remember what they have handled. Default: a `MemoryInboxStore`, which knows neither other
+   * processes nor what was before a restart.
+   */
   readonly inbox?: InboxStore;
   /** `false`: consumers wait for `bus.start()`. Default `true`. */
   readonly autoStart?: boolean;

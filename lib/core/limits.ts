@@ -39,6 +39,13 @@ export const DEFAULTS = Object.freeze({
   shutdownDeadlineMs: 10_000,
   retryDelaysMs: Object.freeze([1_000, 5_000, 25_000, 125_000, 600_000]) as readonly number[],
   idempotencyWindowMs: 3_600_000,
+  inboxEntries: 100_000,
+  /** What a claim outlasts the longest run by: for clocks that go apart, and an `emit` that takes its time. */
+  inboxLeaseMarginMs: 5_000,
+  /** How long one question to the inbox may take. */
+  inboxCallMs: 5_000,
+  inboxBusyMs: 1_000,
+  inboxFailedMs: 5_000,
   unmatchedAttempts: 10,
   unmatchedDelayMs: 30_000,
 });

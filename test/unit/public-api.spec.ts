@@ -27,6 +27,7 @@ it('the main entry exports exactly these values', () => {
     'HeadersExchange',
     'InjectEventBus',
     'JsonSerializer',
+    'MemoryInboxStore',
     'MemoryTransport',
     'MessageTooLargeError',
     'OnEvent',
