@@ -66,7 +66,10 @@ export function createBusProviders(name: string): readonly Provider[] {
         transport: Transport,
         exchange: ExchangeHandler,
         serializer: Serializer,
-      ) => new EventBusService({ name, options, transport, exchange, serializer, logger: loggerOf(raw) }),
+      ) => {
+        const { inbox } = raw;
+        return new EventBusService({ name, options, transport, exchange, serializer, inbox, logger: loggerOf(raw) });
+      },
     },
     {
       provide: token('deadLetters'),

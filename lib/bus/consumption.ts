@@ -1,6 +1,7 @@
 import { BusClosedError } from '../core/errors.js';
 import type { Binding, BindingRule, Exchange } from '../core/exchange.js';
 import { describeError } from '../core/failure.js';
+import { IdSource } from '../core/id-source.js';
 import type { InboxStore } from '../core/inbox.js';
 import type { BusLogger } from '../core/logger.js';
 import type { Message } from '../core/message.js';
@@ -12,8 +13,10 @@ import { Dispatcher } from './dispatcher.js';
 import { GroupCounters, type GroupStats } from './event-bus.stats.js';
 import type { EventContext } from './event-context.js';
 import type { GroupDefinition } from './group-definition.js';
+import { GroupInbox } from './group-inbox.js';
 import { GroupRunner } from './group-runner.js';
 import { HandlerMatcher } from './handler-matcher.js';
+import { MemoryInboxStore } from './memory-inbox.store.js';
 import { BroadcastHub, PrivateRetries } from './private-delivery.js';
 import type { EventPublishOptions } from './publish-options.js';
 import { qualify, type ResolvedOptions } from './resolved-options.js';
@@ -28,7 +31,8 @@ export interface ConsumptionOptions {
   readonly logger: BusLogger;
   readonly emit: (topic: string, payload: unknown, options: EventPublishOptions) => Promise<unknown>;
   readonly middleware?: readonly Middleware<EventContext>[] | undefined;
-  readonly inbox?: { readonly store: InboxStore; readonly leaseMs: number } | undefined;
+  /** Default: in the memory of this process. */
+  readonly inbox?: InboxStore | undefined;
 }
 
 /** A group with all that makes it run in this process. */
@@ -81,6 +85,7 @@ export class Consumption {
   readonly groups = new Set<ActiveGroup>();
   private readonly places: SharedPlaces;
   private readonly serializers: ReadonlyMap<string, Serializer>;
+  private inbox: { readonly store: InboxStore; readonly ids: IdSource } | undefined;
   private isClosed = false;
   private hub: { readonly hub: BroadcastHub; readonly consumer: Consumer } | undefined;
 
@@ -90,7 +95,7 @@ export class Consumption {
   }
 
   add(definition: GroupDefinition, onGap?: () => void): ActiveGroup {
-    const { options, transport, exchange, serializer, maxMessageBytes, logger, emit, middleware, inbox } = this.parts;
+    const { options, transport, exchange, serializer, maxMessageBytes, logger, emit, middleware } = this.parts;
     const { policy, name } = definition;
     this.warnOfLiterals(definition);
     const counters = new GroupCounters();
@@ -108,7 +113,7 @@ export class Consumption {
       counters,
       emit,
       middleware,
-      inbox,
+      inbox: this.inboxOf(definition),
     });
     const { concurrency, timeoutMs } = policy;
     const runner = new GroupRunner({
@@ -169,6 +174,33 @@ export class Consumption {
     if (!this.isClosed) return consumer;
     await consumer.close({ deadlineMs: 0 });
     throw new BusClosedError('subscribe');
+  }
+
+  private inboxOf({ name, idempotent, renamedFrom, policy }: GroupDefinition): GroupInbox | undefined {
+    if (!idempotent) return undefined;
+    const { options, logger } = this.parts;
+    this.inbox ??= this.openInbox(name);
+    // while it is renamed, both names are at work: each must know what the other has done
+    const scope = qualify(options, renamedFrom?.at(-1) ?? name);
+    return new GroupInbox({
+      ...this.inbox,
+      group: name,
+      scope,
+      timeoutMs: policy.timeoutMs,
+      windowMs: idempotent.windowMs,
+      logger,
+    });
+  }
+
+  /** When the first group needs it. */
+  private openInbox(group: string): { readonly store: InboxStore; readonly ids: IdSource } {
+    const { transport, logger, inbox: store = new MemoryInboxStore() } = this.parts;
+    if (transport.capabilities.durable && store instanceof MemoryInboxStore) {
+      logger.warn(
+        `${group} is idempotent, but what was handled is remembered in the memory of this process: a duplicate that reaches another process or comes after a restart is not recognized. Set inbox to a store that all instances share.`,
+      );
+    }
+    return { store, ids: new IdSource() };
   }
 
   /** A callback of the user must not break the recovery that calls it, whether it throws or rejects. */

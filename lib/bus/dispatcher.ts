@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { isObservable, lastValueFrom } from 'rxjs';
 import { ACK, type Delivery, RELEASE, type Settlement } from '../core/delivery.js';
 import {
@@ -10,7 +9,6 @@ import {
   ValidationError,
 } from '../core/errors.js';
 import { toFailure } from '../core/failure.js';
-import type { InboxStore } from '../core/inbox.js';
 import { DEFAULTS, DEFERRAL_LEVELS_MS, LIMITS } from '../core/limits.js';
 import type { Message } from '../core/message.js';
 import { compose, type Middleware } from '../core/pipeline.js';
@@ -20,8 +18,10 @@ import type { Serializer } from '../core/serializer.js';
 import { truncateBytes } from '../core/text.js';
 import type { GroupCounters } from './event-bus.stats.js';
 import { DeliveryContext, type EventContext } from './event-context.js';
+import type { GroupInbox, InboxClaim } from './group-inbox.js';
 import type { Handler } from './handler.js';
 import type { HandlerMatcher } from './handler-matcher.js';
+import { PrivateDelivery } from './private-delivery.js';
 import type { EventPublishOptions } from './publish-options.js';
 
 /** A put-off message that is due within this time is due. */
@@ -44,7 +44,8 @@ export interface DispatcherOptions {
   readonly counters: GroupCounters;
   readonly emit: (topic: string, payload: unknown, options: EventPublishOptions) => Promise<unknown>;
   readonly middleware?: readonly Middleware<EventContext>[] | undefined;
-  readonly inbox?: { readonly store: InboxStore; readonly leaseMs: number } | undefined;
+  /** Only of a group that is idempotent. */
+  readonly inbox?: GroupInbox | undefined;
 }
 
 /** The one place that decides what becomes of a delivery. */
@@ -74,7 +75,7 @@ export class Dispatcher {
       if (!handler) return this.unmatched(delivery);
       let payload = this.decode(message);
       if (handler.schema) payload = await validate(handler.schema, payload, `The payload for ${handler.place}`);
-      if (this.around || inbox) return await this.once(handler, payload, delivery);
+      if (this.around || inbox) return await this.guarded(handler, payload, delivery);
       const context = new DeliveryContext(delivery, group);
       const result = await handler.invoke(payload, context);
       if (isObservable(result)) await lastValueFrom(result, { defaultValue: undefined });
@@ -94,16 +95,16 @@ export class Dispatcher {
   }
 
   /** With all that a bus may have around a handler. */
-  private async once(handler: Handler, payload: unknown, delivery: Delivery): Promise<Settlement> {
-    const { inbox, group, counters, timeoutMs } = this.options;
-    const { id } = delivery.message;
-    const owner = randomUUID();
-    const claim = (await inbox?.store.claim(group, id, inbox.leaseMs, owner)) ?? 'new';
-    if (claim === 'done') {
+  private async guarded(handler: Handler, payload: unknown, delivery: Delivery): Promise<Settlement> {
+    const { group, counters } = this.options;
+    const claim = this.claimFor(delivery);
+    const answer = claim ? await claim.take() : 'new';
+    if (answer === 'done') {
       counters.duplicates++;
       return ACK;
     }
-    if (claim === 'busy') return this.hop(delivery, Date.now() + Math.min(timeoutMs, 1_000), delivery.deferrals);
+    if (answer === 'busy') return this.hop(delivery, Date.now() + DEFAULTS.inboxBusyMs, delivery.deferrals);
+    if (answer === 'unknown') return this.hop(delivery, Date.now() + DEFAULTS.inboxFailedMs, delivery.deferrals);
     try {
       const context = new DeliveryContext(delivery, group);
       const last = async (): Promise<void> => {
@@ -111,15 +112,22 @@ export class Dispatcher {
         if (isObservable(result)) await lastValueFrom(result, { defaultValue: undefined });
       };
       await (this.around ? this.around(context, last) : last());
-      this.assertInTime(delivery);
+      // one that was given up and succeeds after all has had its effect, and the inbox keeps it from having another one
+      if (!claim) this.assertInTime(delivery);
       if (context.hasEmitted) await this.emit(context);
-      await inbox?.store.done(group, id, DEFAULTS.idempotencyWindowMs, owner);
     } catch (error) {
-      await inbox?.store.forget(group, id, owner);
+      await claim?.forget();
       throw error;
     }
+    await claim?.done();
     counters.handled++;
     return ACK;
+  }
+
+  /** None for a message without id, and none for a broadcast: it is meant for every instance. */
+  private claimFor(delivery: Delivery): InboxClaim | undefined {
+    const { id } = delivery.message;
+    return id === '' || delivery instanceof PrivateDelivery ? undefined : this.options.inbox?.open(id);
   }
 
   /** A run that was given up must leave no trace: the delivery comes again. */

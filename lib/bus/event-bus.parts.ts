@@ -21,5 +21,6 @@ export interface EventBusParts {
   readonly consumeMiddleware?: readonly Middleware<EventContext>[];
   /** Takes the place of sending straight to the transport: an outbox. */
   readonly stage?: PublishStage;
-  readonly inbox?: { readonly store: InboxStore; readonly leaseMs: number };
+  /** Where idempotent groups remember what they have handled. Default: in the memory of this bus. */
+  readonly inbox?: InboxStore | undefined;
 }

@@ -157,7 +157,7 @@ function checkSame(
 }
 
 function checkGroup(
-  { policy, ordered, startFrom }: GroupDefinition,
+  { policy, ordered, startFrom, idempotent, delivery }: GroupDefinition,
   { place }: HandlerRegistration,
   queue: string,
   capabilities: TransportCapabilities,
@@ -173,6 +173,17 @@ function checkGroup(
   }
   if (ordered === 'key' && capabilities.ordered !== 'per-key') {
     problems.push(`${place}: ordered: 'key' is not supported by this transport.`);
+  }
+  if (idempotent && delivery === 'broadcast') {
+    problems.push(
+      `${place}: idempotent and delivery: 'broadcast' exclude each other: a broadcast reaches every instance once, and the inbox would stop it at all but one.`,
+    );
+  }
+  const longestMs = Math.max(0, ...policy.retry.delaysMs);
+  if (idempotent && idempotent.windowMs <= longestMs) {
+    problems.push(
+      `${place}: idempotent.windowMs is ${idempotent.windowMs}, and the longest retry delay ${longestMs} ms: a message would be forgotten before it comes again. Make the window longer than the delay.`,
+    );
   }
   if (startFrom === 'earliest' && !capabilities.replay) {
     problems.push(`${place}: startFrom: 'earliest' is not supported by this transport as configured.`);

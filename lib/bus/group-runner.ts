@@ -97,7 +97,8 @@ export class GroupRunner implements ConsumeEvents, Waiter {
 
   private async run(run: Run): Promise<void> {
     const outcome = await this.options.dispatcher.handle(run.delivery);
-    this.finish(run, run.isTimedOut ? undefined : outcome);
+    // an ack of a run that took too long: its effect has happened, and another run would repeat it
+    this.finish(run, run.isTimedOut && outcome.kind !== 'ack' ? undefined : outcome);
   }
 
   private finish(run: Run, outcome: Settlement | undefined): void {

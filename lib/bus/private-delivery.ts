@@ -10,7 +10,7 @@ type Settle = (outcome: Settlement) => boolean | Promise<boolean>;
  * A delivery of a queue that does not outlive its instance. It is retried in the process: a retry queue at the broker
  * would have nowhere to give it back to.
  */
-class PrivateDelivery extends LazySignal implements Delivery {
+export class PrivateDelivery extends LazySignal implements Delivery {
   constructor(
     private readonly inner: Delivery,
     private readonly owner: PrivateRetries,

@@ -25,8 +25,11 @@ export interface OnEventOptions extends Omit<ConsumeGroupOptions, 'enabled'> {
   /** Whether all (default) or any of `headers`. */
   readonly match?: 'all' | 'any';
   /**
-   * A message that this group has handled is not handled again within `windowMs` (default 1 hour), however often it comes; one
-   * whose handler failed is. What was handled is remembered in the bus's `inbox`. Default `false`.
+   * A message that this group has handled is not handled again within `windowMs` (default 1 hour, and always longer than the
+   * longest retry delay), however often it comes; one whose handler failed is. Messages are told apart by their `id`; one without
+   * (of a foreign publisher) is handled each time it comes, and a `broadcast` by every instance. What was handled is remembered
+   * in the bus's `inbox`. A run that was given up because it took too long, and then succeeds, counts: what it emitted is
+   * published, and the retry is recognized as a duplicate. Default `false`. Not with `delivery: 'broadcast'`.
    */
   readonly idempotent?: boolean | { readonly windowMs?: number };
   /**

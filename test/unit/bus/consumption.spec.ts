@@ -3,8 +3,10 @@ import { Consumption, type ConsumptionOptions } from '../../../lib/bus/consumpti
 import type { EventBusOptions } from '../../../lib/bus/event-bus.options.js';
 import { GroupCounters } from '../../../lib/bus/event-bus.stats.js';
 import { defineGroups, type HandlerRegistration } from '../../../lib/bus/group-definition.js';
+import { MemoryInboxStore } from '../../../lib/bus/memory-inbox.store.js';
 import { BusClosedError } from '../../../lib/core/errors.js';
 import type { ExchangeHandler } from '../../../lib/core/exchange.js';
+import type { InboxStore } from '../../../lib/core/inbox.js';
 import type { TransportCapabilities } from '../../../lib/core/transport.js';
 import { DirectExchange } from '../../../lib/exchanges/direct.exchange.js';
 import { TopicExchange } from '../../../lib/exchanges/topic.exchange.js';
@@ -404,25 +406,91 @@ describe('Consumption', () => {
           },
         ],
         inbox: {
-          leaseMs: 9,
-          store: {
-            claim: async (...args) => {
-              log.push(['claim', ...args]);
-              return 'new';
-            },
-            done: async () => undefined,
-            forget: async () => undefined,
+          claim: async (...args) => {
+            log.push(['claim', ...args]);
+            return 'new';
           },
+          done: async () => undefined,
+          forget: async () => undefined,
         },
       },
     });
-    await consumption.start(add({ invoke: (_, context) => context.emit('x', 1) }));
+    const idempotent = { windowMs: 700_000 };
+    await consumption.start(add({ invoke: (_, context) => context.emit('x', 1), idempotent }));
     transport.consumers[0]?.events.deliver(new FakeDelivery());
     await settled();
     expect(log).toEqual([
-      ['claim', 'mail', 'm-1', 9, expect.any(String)],
+      ['claim', 'mail', 'm-1', 70_000, expect.any(String)],
       ['middleware', 'mail'],
       ['emit', 'x', 1, { correlationId: 'm-1', causationId: 'm-1' }],
     ]);
+  });
+
+  describe('the inbox', () => {
+    const idempotent = { windowMs: 700_000 };
+    function aStore() {
+      const claims: string[] = [];
+      const store: InboxStore = {
+        claim: async (group, id) => {
+          claims.push(`${group} ${id}`);
+          return 'new';
+        },
+        done: async () => undefined,
+        forget: async () => undefined,
+      };
+      return { store, claims };
+    }
+
+    it('is only for groups that are idempotent', async () => {
+      const { store, claims } = aStore();
+      const { consumption, add, transport } = setUp({ parts: { inbox: store } });
+      await consumption.start(add());
+      transport.consumers[0]?.events.deliver(new FakeDelivery());
+      await settled();
+      expect(claims).toEqual([]);
+    });
+
+    it.each<[string, readonly string[] | undefined, string]>([
+      ['the group', undefined, 'dev.mail'],
+      ['the oldest name that it had', ['post', 'letters'], 'dev.letters'],
+    ])('knows the work by the namespace and %s', async (_, renamedFrom, scope) => {
+      const { store, claims } = aStore();
+      const { consumption, add, transport } = setUp({ options: { namespace: 'dev' }, parts: { inbox: store } });
+      await consumption.start(add({ idempotent, renamedFrom }));
+      transport.consumers[0]?.events.deliver(new FakeDelivery());
+      await settled();
+      expect(claims).toEqual([`${scope} m-1`]);
+    });
+
+    it('is in memory by default, one for all groups', async () => {
+      const { consumption, add, transport } = setUp();
+      const seen: string[] = [];
+      const as = (group: string) => ({ group, idempotent, invoke: () => void seen.push(group) });
+      await consumption.start(add(as('mail')));
+      await consumption.start(add(as('audit')));
+      for (const { events } of [...transport.consumers, ...transport.consumers]) events.deliver(new FakeDelivery());
+      await settled();
+      // the second arrival comes while the first is handled: it is put off, and then known
+      for (const { events } of transport.consumers) events.deliver(new FakeDelivery());
+      await settled();
+      expect(seen).toEqual(['mail', 'audit']);
+      expect(consumption.stats()).toMatchObject({ mail: { duplicates: 1 }, audit: { duplicates: 1 } });
+    });
+
+    it.each<[string, boolean, InboxStore | undefined, number]>([
+      ['of a durable transport is forgotten with the process: one warning', true, undefined, 1],
+      ['of a durable transport, chosen by hand, as well', true, new MemoryInboxStore(), 1],
+      ['of a transport that is forgotten too needs no warning', false, undefined, 0],
+      ['that others share needs no warning', true, aStore().store, 0],
+    ])('%s', (_, durable, inbox, warnings) => {
+      const { add, logger } = setUp({ capabilities: { durable }, parts: { inbox } });
+      add();
+      expect(logger.lines).toEqual([]);
+      add({ group: 'first', idempotent });
+      add({ group: 'second', idempotent });
+      expect(logger.lines).toEqual(
+        Array(warnings).fill(expect.stringMatching(/^warn: first is idempotent.* memory of this process.*Set inbox/)),
+      );
+    });
   });
 });

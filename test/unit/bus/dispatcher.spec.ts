@@ -3,9 +3,12 @@ import { of, throwError } from 'rxjs';
 import { Dispatcher, type DispatcherOptions } from '../../../lib/bus/dispatcher.js';
 import { GroupCounters } from '../../../lib/bus/event-bus.stats.js';
 import type { EventContext } from '../../../lib/bus/event-context.js';
+import { GroupInbox } from '../../../lib/bus/group-inbox.js';
+import type { GroupRunner } from '../../../lib/bus/group-runner.js';
 import type { Handler } from '../../../lib/bus/handler.js';
 import { HandlerMatcher } from '../../../lib/bus/handler-matcher.js';
-import { ACK, RELEASE } from '../../../lib/core/delivery.js';
+import { PrivateRetries } from '../../../lib/bus/private-delivery.js';
+import { ACK, type Delivery, RELEASE } from '../../../lib/core/delivery.js';
 import {
   BusClosedError,
   DeadLetterError,
@@ -14,10 +17,12 @@ import {
   RetryLaterError,
   ValidationError,
 } from '../../../lib/core/errors.js';
+import { IdSource } from '../../../lib/core/id-source.js';
 import type { StandardSchema } from '../../../lib/core/schema.js';
 import { TopicExchange } from '../../../lib/exchanges/topic.exchange.js';
 import { JsonSerializer } from '../../../lib/serializers/json.serializer.js';
 import { FakeDelivery } from '../support/fake.delivery.js';
+import { RecordingLogger } from '../support/recording.logger.js';
 
 const NOW = 1_700_000_000_000;
 const HOUR_MS = 3_600_000;
@@ -377,21 +382,14 @@ describe('Dispatcher', () => {
       expect(counters.timedOut).toBe(1);
     });
 
-    it.each(['an inbox', 'nothing'])('has no effect when it ends after all, with %s around it', async (around) => {
-      const inbox = {
-        store: {
-          claim: async () => 'new' as const,
-          done: jest.fn(async () => undefined),
-          forget: async () => undefined,
-        },
-        leaseMs: 1_000,
-      };
+    it.each(['middleware', 'nothing'])('has no effect when it ends after all, with %s around it', async (around) => {
+      const middleware = [(_: unknown, next: () => Promise<void>) => next()];
       const { dispatcher, counters, emit } = setUp(
         (_, context) => {
           context.emit('mail.sent', {});
           delivery.abort(timeout);
         },
-        around === 'an inbox' ? { inbox } : {},
+        around === 'middleware' ? { middleware } : {},
       );
       const delivery = new FakeDelivery();
       expect(await dispatcher.handle(delivery)).toMatchObject({
@@ -399,7 +397,6 @@ describe('Dispatcher', () => {
         failure: { name: 'HandlerTimeoutError', message: 'mail.welcome ran longer than 5000 ms.' },
       });
       expect(emit).not.toHaveBeenCalled();
-      expect(inbox.store.done).not.toHaveBeenCalled();
       expect(counters.handled).toBe(0);
     });
   });
@@ -482,22 +479,33 @@ describe('Dispatcher', () => {
   });
 
   describe('the inbox', () => {
-    function withInbox(claim: 'new' | 'done' | 'busy', invoke?: Invoke, more: Partial<DispatcherOptions> = {}) {
+    function withInbox(claim: string, invoke?: Invoke, more: Partial<DispatcherOptions> = {}) {
       const calls: unknown[][] = [];
       const store = {
         claim: async (...args: unknown[]) => {
           calls.push(['claim', ...args]);
-          return claim;
+          if (claim === 'fails') throw new Error('database away');
+          return claim as 'new';
         },
         done: async (...args: unknown[]) => void calls.push(['done', ...args]),
         forget: async (...args: unknown[]) => void calls.push(['forget', ...args]),
       };
-      const made = setUp(invoke, { inbox: { store, leaseMs: 9_000 }, ...more });
+      const logger = new RecordingLogger();
+      const inbox = new GroupInbox({
+        group: 'mail.welcome',
+        scope: 'mail.old',
+        store,
+        timeoutMs: 5_000,
+        windowMs: 7_000,
+        ids: new IdSource(),
+        logger,
+      });
+      const made = setUp(invoke, { inbox, ...more });
       made.handled.mockImplementation((payload, context) => {
         calls.push(['handler']);
         return invoke?.(payload, context);
       });
-      return { ...made, calls };
+      return { ...made, calls, logger, names: () => calls.map(([name]) => name) };
     }
 
     it('is told before and after a handler that succeeds', async () => {
@@ -506,11 +514,18 @@ describe('Dispatcher', () => {
       const owner: unknown = calls[0]?.at(-1);
       expect(typeof owner).toBe('string');
       expect(calls).toEqual([
-        ['claim', 'mail.welcome', 'm-1', 9_000, owner],
+        ['claim', 'mail.old', 'm-1', 15_000, owner],
         ['handler'],
-        ['done', 'mail.welcome', 'm-1', 3_600_000, owner],
+        ['done', 'mail.old', 'm-1', 7_000, owner],
       ]);
       expect(counters.handled).toBe(1);
+    });
+
+    it('knows each run by another owner', async () => {
+      const { dispatcher, calls } = withInbox('new', fails(new Error('no')));
+      for (let i = 0; i < 3; i++) await dispatcher.handle(new FakeDelivery());
+      const owners = calls.filter(([name]) => name === 'claim').map((call) => call.at(-1));
+      expect(new Set(owners).size).toBe(3);
     });
 
     it('drops what this group has handled', async () => {
@@ -521,25 +536,32 @@ describe('Dispatcher', () => {
     });
 
     it.each([
-      [5_000, 1_000],
-      [300, 300],
-    ])('puts off what somebody else is handling, with a timeout of %d ms by %d ms', async (timeoutMs, delayMs) => {
-      const { dispatcher, handled } = withInbox('busy', undefined, { timeoutMs });
-      expect(await dispatcher.handle(new FakeDelivery({ deferrals: 3 }))).toEqual({
+      ['somebody else is handling', 'busy', 1_000],
+      ['the store cannot tell about', 'fails', 5_000],
+      ['the store answers nonsense about', 'maybe', 5_000],
+    ])('puts off what %s, and counts nothing', async (_, claim, delayMs) => {
+      const { dispatcher, handled, names } = withInbox(claim);
+      expect(await dispatcher.handle(new FakeDelivery({ attempt: 2, deferrals: 3 }))).toEqual({
         kind: 'retry',
         delayMs,
-        attempt: 1,
+        attempt: 2,
         dueAt: NOW + delayMs,
         deferrals: 3,
       });
       expect(handled).not.toHaveBeenCalled();
+      expect(names()).toEqual(['claim']);
     });
 
-    it('forgets a handler that fails, so that the next attempt runs', async () => {
-      const { dispatcher, calls } = withInbox('new', fails(new RangeError('no')));
-      expect(await dispatcher.handle(new FakeDelivery())).toMatchObject({ kind: 'retry', failure: { message: 'no' } });
-      expect(calls.map(([name]) => name)).toEqual(['claim', 'handler', 'forget']);
-      expect(calls[2]).toEqual(['forget', 'mail.welcome', 'm-1', calls[0]?.at(-1)]);
+    it.each<[string, unknown]>([
+      ['that fails', new RangeError('no')],
+      ['that wants to be tried later', new RetryLaterError(400)],
+      ['that never wants to see it again', new DeadLetterError('no')],
+    ])('forgets a handler %s, so that it can run again', async (_, error) => {
+      const { dispatcher, calls, names, counters } = withInbox('new', fails(error));
+      expect(await dispatcher.handle(new FakeDelivery())).not.toBe(ACK);
+      expect(names()).toEqual(['claim', 'handler', 'forget']);
+      expect(calls[2]).toEqual(['forget', 'mail.old', 'm-1', calls[0]?.at(-1)]);
+      expect(counters.handled).toBe(0);
     });
 
     it('forgets a handler whose events could not be published, and remembers one whose events were', async () => {
@@ -547,11 +569,56 @@ describe('Dispatcher', () => {
       const failing = withInbox('new', emits);
       failing.emit.mockRejectedValue(new Error('broker away'));
       await failing.dispatcher.handle(new FakeDelivery());
-      expect(failing.calls.map(([name]) => name)).toEqual(['claim', 'handler', 'forget']);
+      expect(failing.names()).toEqual(['claim', 'handler', 'forget']);
       const succeeding = withInbox('new', emits);
       await succeeding.dispatcher.handle(new FakeDelivery());
       expect(succeeding.emit).toHaveBeenCalledTimes(1);
-      expect(succeeding.calls.map(([name]) => name)).toEqual(['claim', 'handler', 'done']);
+      expect(succeeding.names()).toEqual(['claim', 'handler', 'done']);
+    });
+
+    it('is not asked when the payload does not fit: that is dead either way', async () => {
+      const { dispatcher, calls } = withInbox('done');
+      const delivery = new FakeDelivery({ message: { body: Buffer.from('{') } });
+      expect(await dispatcher.handle(delivery)).toMatchObject({ kind: 'dead', reason: 'undecodable' });
+      expect(calls).toEqual([]);
+    });
+
+    it.each<[string, FakeDelivery]>([
+      ['a message without id', new FakeDelivery({ message: { id: '' } })],
+      ['a broadcast, which every instance is to handle', aPrivateDelivery()],
+    ])('is not asked about %s', async (_, delivery) => {
+      const { dispatcher, names } = withInbox('done');
+      expect(await dispatcher.handle(delivery)).toBe(ACK);
+      expect(names()).toEqual(['handler']);
+    });
+
+    it('lets a run that took too long have its effect after all, and remembers it', async () => {
+      const { dispatcher, names, counters, emit } = withInbox('new', (_, context) => {
+        context.emit('mail.sent', {});
+        delivery.abort(new HandlerTimeoutError('mail.welcome', 5_000));
+      });
+      const delivery = new FakeDelivery();
+      expect(await dispatcher.handle(delivery)).toBe(ACK);
+      expect(emit).toHaveBeenCalledTimes(1);
+      expect(names()).toEqual(['claim', 'handler', 'done']);
+      expect(counters.handled).toBe(1);
+    });
+
+    it('lets no broadcast that took too long have an effect: it comes again', async () => {
+      const { dispatcher, emit } = withInbox('new', (_, context) => {
+        context.emit('mail.sent', {});
+        delivery.abort(new HandlerTimeoutError('mail.welcome', 5_000));
+      });
+      const delivery = aPrivateDelivery();
+      expect(await dispatcher.handle(delivery)).toMatchObject({ kind: 'retry', attempt: 2 });
+      expect(emit).not.toHaveBeenCalled();
     });
   });
 });
+
+function aPrivateDelivery(): FakeDelivery {
+  const given: Delivery[] = [];
+  const runner = { deliver: (delivery: Delivery) => void given.push(delivery) } as unknown as GroupRunner;
+  new PrivateRetries(runner).deliver(new FakeDelivery());
+  return given[0] as FakeDelivery;
+}

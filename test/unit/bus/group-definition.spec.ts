@@ -234,5 +234,24 @@ describe('defineGroups', () => {
       expect(problems(earliest, {}, { replay: false })).toEqual([expect.stringMatching(/^A: startFrom/)]);
       expect(define([registration('A', { startFrom: 'new' })], {}, { replay: false })).toHaveLength(1);
     });
+
+    it('that is idempotent remembers for longer than it waits for another attempt', () => {
+      const idempotent = (windowMs: number, retry?: HandlerRegistration['policy']['retry']) => [
+        registration('A', { idempotent: { windowMs }, ...(retry !== undefined && { policy: { retry } }) }),
+      ];
+      expect(define(idempotent(600_001))).toHaveLength(1);
+      expect(problems(idempotent(600_000))).toEqual([expect.stringMatching(/^A: .*windowMs is 600000.* 600000 ms/)]);
+      expect(define(idempotent(10, { delaysMs: [9, 3] }))).toHaveLength(1);
+      expect(problems(idempotent(9, { delaysMs: [9, 3] }))).toHaveLength(1);
+      expect(define(idempotent(1, false))).toHaveLength(1);
+      expect(
+        problems(idempotent(600_001), { consume: { groups: { '*': { retry: { delaysMs: [700_000] } } } } }),
+      ).toEqual([expect.stringMatching(/600001.* 700000 ms/)]);
+    });
+
+    it('that is a broadcast cannot be idempotent: only one instance would handle it', () => {
+      const fields = { delivery: 'broadcast', idempotent: { windowMs: 3_600_000 } } as const;
+      expect(problems([registration('A', fields)])).toEqual([expect.stringMatching(/^A: idempotent.*broadcast/)]);
+    });
   });
 });

@@ -214,12 +214,20 @@ describe('GroupRunner', () => {
       expect(a.signal.reason).toBeInstanceOf(HandlerTimeoutError);
       expect((a.signal.reason as Error).message).toBe('mail ran longer than 1000 ms.');
       expect([a.outcomes, runs.started]).toEqual([[], ['a']]); // its place is kept
-      await runs.end('a', ACK);
+      await runs.end('a', RELEASE);
       expect(a.outcomes).toEqual([TIMED_OUT]);
       expect(runs.started).toEqual(['a', 'b']);
       await runs.end('b');
       expect(b.outcomes).toEqual([ACK]);
       expect(runner.stats().running).toBe(0);
+    });
+
+    it('is done when the dispatcher says so after all: another run would repeat its effect', async () => {
+      const { runs, deliver } = setUp();
+      const a = deliver('a');
+      await jest.advanceTimersByTimeAsync(2_000);
+      await runs.end('a', ACK);
+      expect(a.outcomes).toEqual([ACK]);
     });
 
     it('is settled without its end after 5 s more, once', async () => {
