@@ -20,6 +20,7 @@ import { MemoryInboxStore } from './memory-inbox.store.js';
 import { BroadcastHub, PrivateRetries } from './private-delivery.js';
 import type { EventPublishOptions } from './publish-options.js';
 import { qualify, type ResolvedOptions } from './resolved-options.js';
+import type { Runner } from './runner.js';
 
 export interface ConsumptionOptions {
   readonly options: ResolvedOptions;
@@ -46,7 +47,7 @@ export class ActiveGroup {
   constructor(
     readonly definition: GroupDefinition,
     readonly source: Source,
-    readonly runner: GroupRunner,
+    readonly runner: Runner,
     matcher: HandlerMatcher,
     onGap?: () => void,
   ) {

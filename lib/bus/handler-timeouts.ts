@@ -1,9 +1,8 @@
-import type { Delivery } from '../core/delivery.js';
+import { DEFAULTS } from '../core/limits.js';
 import { type Linked, LinkedList } from '../core/linked-list.js';
 
 /** One run of a handler. */
 export interface Run extends Linked {
-  readonly delivery: Delivery;
   readonly startedAt: number;
   isTimedOut: boolean;
   isFinished: boolean;
@@ -13,28 +12,36 @@ export interface Run extends Linked {
  * Watches the runs of one group with one timer: they all have the same timeout, so they end in the order in which they
  * began.
  */
-export class HandlerTimeouts {
-  private readonly runs = new LinkedList<Run>();
+export class HandlerTimeouts<R extends Run> {
+  private readonly runs = new LinkedList<R>();
   private timer: NodeJS.Timeout | undefined;
+  private readonly graceTimers = new Set<NodeJS.Timeout>();
 
+  /**
+   * @param onTimeout its time is over; it is told so, and keeps its place until it ends
+   * @param onGivenUp its grace is over as well; called also for a run that has ended meanwhile
+   */
   constructor(
     private readonly timeoutMs: number,
-    private readonly onTimeout: (run: Run) => void,
+    private readonly onTimeout: (run: R) => void,
+    private readonly onGivenUp: (run: R) => void,
   ) {}
 
-  watch(run: Run): void {
+  watch(run: R): void {
     this.runs.add(run);
     if (!this.timer) this.arm(this.timeoutMs);
   }
 
   /** For a run that has ended by itself. */
-  forget(run: Run): void {
-    this.runs.remove(run);
+  forget(run: R): void {
+    if (!run.isTimedOut) this.runs.remove(run);
   }
 
   stop(): void {
     clearTimeout(this.timer);
     this.timer = undefined;
+    for (const timer of this.graceTimers) clearTimeout(timer);
+    this.graceTimers.clear();
   }
 
   private arm(ms: number): void {
@@ -52,7 +59,17 @@ export class HandlerTimeouts {
         return;
       }
       this.runs.remove(run);
-      this.onTimeout(run);
+      this.expire(run);
     }
   };
+
+  private expire(run: R): void {
+    run.isTimedOut = true;
+    this.onTimeout(run);
+    const timer = setTimeout(() => {
+      this.graceTimers.delete(timer);
+      this.onGivenUp(run);
+    }, DEFAULTS.handlerGraceMs);
+    this.graceTimers.add(timer);
+  }
 }

@@ -1,7 +1,7 @@
 import { ACK, type Delivery, LazySignal, RELEASE, type Settlement } from '../core/delivery.js';
 import type { Message } from '../core/message.js';
 import type { ConsumeEvents } from '../core/transport.js';
-import type { GroupRunner } from './group-runner.js';
+import type { Runner } from './runner.js';
 
 /** Where the final outcome of a private delivery goes. */
 type Settle = (outcome: Settlement) => boolean | Promise<boolean>;
@@ -55,7 +55,7 @@ export class PrivateRetries implements ConsumeEvents {
   private isStopped = false;
 
   constructor(
-    private readonly runner: GroupRunner,
+    private readonly runner: Runner,
     private readonly onGap?: () => void,
   ) {}
 

@@ -4,10 +4,10 @@ import { Dispatcher, type DispatcherOptions } from '../../../lib/bus/dispatcher.
 import { GroupCounters } from '../../../lib/bus/event-bus.stats.js';
 import type { EventContext } from '../../../lib/bus/event-context.js';
 import { GroupInbox } from '../../../lib/bus/group-inbox.js';
-import type { GroupRunner } from '../../../lib/bus/group-runner.js';
 import type { Handler } from '../../../lib/bus/handler.js';
 import { HandlerMatcher } from '../../../lib/bus/handler-matcher.js';
 import { PrivateRetries } from '../../../lib/bus/private-delivery.js';
+import type { Runner } from '../../../lib/bus/runner.js';
 import { ACK, type Delivery, RELEASE } from '../../../lib/core/delivery.js';
 import {
   BusClosedError,
@@ -618,7 +618,7 @@ describe('Dispatcher', () => {
 
 function aPrivateDelivery(): FakeDelivery {
   const given: Delivery[] = [];
-  const runner = { deliver: (delivery: Delivery) => void given.push(delivery) } as unknown as GroupRunner;
+  const runner = { deliver: (delivery: Delivery) => void given.push(delivery) } as unknown as Runner;
   new PrivateRetries(runner).deliver(new FakeDelivery());
   return given[0] as FakeDelivery;
 }

@@ -1,11 +1,9 @@
 import { describe, expect, it, jest } from '@jest/globals';
 import { HandlerTimeouts, type Run } from '../../../lib/bus/handler-timeouts.js';
-import { FakeDelivery } from '../support/fake.delivery.js';
 import { withFakeTimers } from '../support/fake-timers.js';
 
 function aRun(): Run {
   return {
-    delivery: new FakeDelivery(),
     startedAt: Date.now(),
     isTimedOut: false,
     isFinished: false,
@@ -17,20 +15,25 @@ function aRun(): Run {
 function setUp() {
   const begin = Date.now();
   const late: [Run, number][] = [];
-  const timeouts = new HandlerTimeouts(100, (run) => late.push([run, Date.now() - begin]));
+  const givenUp: [Run, number][] = [];
+  const timeouts = new HandlerTimeouts<Run>(
+    100,
+    (run) => void late.push([run, Date.now() - begin]),
+    (run) => void givenUp.push([run, Date.now() - begin]),
+  );
   const watch = (): Run => {
     const run = aRun();
     timeouts.watch(run);
     return run;
   };
-  return { timeouts, late, watch };
+  return { timeouts, late, givenUp, watch };
 }
 
 describe('HandlerTimeouts', () => {
   withFakeTimers();
 
   it('tells of each run when its own time is over, with one timer', async () => {
-    const { late, watch } = setUp();
+    const { late, givenUp, watch } = setUp();
     const a = watch();
     await jest.advanceTimersByTimeAsync(40);
     const [b, c] = [watch(), watch()];
@@ -40,6 +43,19 @@ describe('HandlerTimeouts', () => {
       [a, 100],
       [b, 140],
       [c, 140],
+    ]);
+    expect([a.isTimedOut, givenUp]).toEqual([true, []]);
+  });
+
+  it('gives each up 5 s later', async () => {
+    const { givenUp, watch } = setUp();
+    const a = watch();
+    await jest.advanceTimersByTimeAsync(40);
+    const b = watch();
+    await jest.advanceTimersByTimeAsync(10_000);
+    expect(givenUp).toEqual([
+      [a, 5_100],
+      [b, 5_140],
     ]);
     expect(jest.getTimerCount()).toBe(0);
   });
@@ -54,6 +70,8 @@ describe('HandlerTimeouts', () => {
     expect(late).toEqual([]);
     await jest.advanceTimersByTimeAsync(1);
     expect(late).toEqual([[b, 160]]);
+    expect(a.isTimedOut).toBe(false);
+    timeouts.forget(b); // it may end after all
   });
 
   it('watches again after it had nothing to watch', async () => {
@@ -66,11 +84,13 @@ describe('HandlerTimeouts', () => {
   });
 
   it('says nothing after a stop', async () => {
-    const { timeouts, late, watch } = setUp();
+    const { timeouts, late, givenUp, watch } = setUp();
+    watch();
+    await jest.advanceTimersByTimeAsync(100);
     watch();
     timeouts.stop();
-    await jest.advanceTimersByTimeAsync(1_000);
-    expect(late).toEqual([]);
+    await jest.advanceTimersByTimeAsync(10_000);
+    expect([late.length, givenUp]).toEqual([1, []]);
     expect(jest.getTimerCount()).toBe(0);
   });
 });

@@ -1,6 +1,6 @@
 import { describe, expect, it, jest } from '@jest/globals';
-import type { GroupRunner } from '../../../lib/bus/group-runner.js';
 import { BroadcastHub, PrivateRetries } from '../../../lib/bus/private-delivery.js';
+import type { Runner } from '../../../lib/bus/runner.js';
 import { ACK, type Delivery, RELEASE, type Settlement } from '../../../lib/core/delivery.js';
 import { HandlerTimeoutError } from '../../../lib/core/errors.js';
 import type { Message } from '../../../lib/core/message.js';
@@ -13,7 +13,7 @@ const RETRY: Settlement = { kind: 'retry', delayMs: 100, attempt: 2 };
 /** A runner that keeps what it is given. */
 function aRunner() {
   const given: Delivery[] = [];
-  return { given, runner: { deliver: (delivery: Delivery) => void given.push(delivery) } as unknown as GroupRunner };
+  return { given, runner: { deliver: (delivery: Delivery) => void given.push(delivery) } as unknown as Runner };
 }
 
 function setUp(fields: ConstructorParameters<typeof FakeDelivery>[0] = {}) {
@@ -114,7 +114,7 @@ describe('PrivateRetries', () => {
 
   it('counts with its group how often its queue was taken away', () => {
     const interrupted = jest.fn();
-    new PrivateRetries({ interrupted } as unknown as GroupRunner).interrupted();
+    new PrivateRetries({ interrupted } as unknown as Runner).interrupted();
     expect(interrupted).toHaveBeenCalledTimes(1);
   });
 

@@ -1,0 +1,62 @@
+import type { Delivery, Settlement } from '../core/delivery.js';
+import { describeError } from '../core/failure.js';
+import type { BusLogger } from '../core/logger.js';
+import type { GroupCounters } from './event-bus.stats.js';
+
+/** Carries out what was decided over the deliveries of one group; counts it, and says what people should know. */
+export class Settler {
+  constructor(
+    private readonly group: string,
+    private readonly counters: GroupCounters,
+    private readonly logger: BusLogger,
+  ) {}
+
+  settle(delivery: Delivery, outcome: Settlement): void {
+    if (outcome.kind !== 'ack') this.report(delivery, outcome);
+    const settled = delivery.settle(outcome);
+    if (settled === false) this.counters.stale++;
+    else if (settled !== true) settled.then(this.onSettled, this.onFailed);
+  }
+
+  /** For one whose channel has gone before it was handled: it comes again, and there is nobody to tell. */
+  drop(): void {
+    this.counters.stale++;
+  }
+
+  private readonly onSettled = (isInTime: boolean): void => {
+    if (!isInTime) this.counters.stale++;
+  };
+
+  /** A transport that breaks its word must not take the process with it. */
+  private readonly onFailed = (error: unknown): void => {
+    this.logger.error(`${this.group}: a delivery could not be settled (${describeError(error)}); it comes again.`);
+  };
+
+  private report(delivery: Delivery, outcome: Settlement): void {
+    const { counters, logger, group } = this;
+    const { id, topic } = delivery.message;
+    switch (outcome.kind) {
+      case 'retry':
+        if (!outcome.failure) {
+          counters.deferred++;
+          break;
+        }
+        counters.retried++;
+        logger.warn(
+          `${group}: attempt ${delivery.attempt} of "${topic}" (${id}) failed, again in ${outcome.delayMs} ms: ${outcome.failure.name}: ${outcome.failure.message}`,
+        );
+        break;
+      case 'dead':
+        counters.deadLettered++;
+        logger.error(
+          `${group}: "${topic}" (${id}) is dead after ${delivery.attempt} attempt${delivery.attempt === 1 ? '' : 's'}, reason ${outcome.reason}${outcome.failure ? `: ${outcome.failure.name}: ${outcome.failure.message}` : ''}`,
+        );
+        break;
+      case 'release':
+        counters.released++;
+        break;
+      case 'ack':
+        break;
+    }
+  }
+}
