@@ -9,7 +9,14 @@ import {
   type RecordedGroup,
   readRecord,
 } from '../../core/group-record.js';
-import { type ChannelError, closeQuietly, openConfirmChannel, rpc, withChannel } from './rabbitmq.channel.js';
+import {
+  accessRefused,
+  type ChannelError,
+  closeQuietly,
+  openConfirmChannel,
+  rpc,
+  withChannel,
+} from './rabbitmq.channel.js';
 import type { RabbitMqLink } from './rabbitmq.link.js';
 
 /** Classic: it holds one small message, written once for a deployment. */
@@ -42,13 +49,14 @@ export class RabbitMqGroupRecord implements GroupRecord {
   async keep(key: string, present: readonly PresentGroup[]): Promise<readonly KeptGroup[]> {
     const { connection } = this.link;
     if (!connection) throw new ConnectionError('The record of groups cannot be read: not connected to the broker.');
-    // a service that only publishes needs none
-    if (present.length === 0 && !(await look(connection, key))) return [];
-    const release = await this.lock(connection, `${key}.lock`);
     try {
-      return await this.renew(connection, key, present);
-    } finally {
-      await release();
+      // a service that only publishes needs none
+      if (present.length === 0 && !(await look(connection, key))) return [];
+      return await this.alone(connection, `${key}.lock`, () => this.renew(connection, key, present));
+    } catch (error) {
+      throw (error as ChannelError).code === 403
+        ? accessRefused(`use "${key}" or "${key}.lock"`, error as Error)
+        : error;
     }
   }
 
@@ -82,26 +90,28 @@ export class RabbitMqGroupRecord implements GroupRecord {
     }
   }
 
-  /** @returns how to give it back */
-  private async lock(connection: ChannelModel, name: string): Promise<() => Promise<void>> {
+  private async alone<T>(connection: ChannelModel, name: string, work: () => Promise<T>): Promise<T> {
+    await this.lock(connection, name);
+    try {
+      return await work();
+    } finally {
+      const unlocked = withChannel(connection, (channel) => rpc(channel.deleteQueue(name), `unlock "${name}"`));
+      await unlocked.catch(() => undefined); // it goes with the connection
+    }
+  }
+
+  private async lock(connection: ChannelModel, name: string): Promise<void> {
     for (let tries = 1; ; tries++) {
       try {
         await withChannel(connection, (channel) =>
           rpc(channel.assertQueue(name, { exclusive: true, durable: false, autoDelete: true }), `lock "${name}"`),
         );
-        break;
+        return;
       } catch (error) {
         if ((error as ChannelError).code !== 405 || tries === TRIES) throw error;
         await pause(WAIT_MS / 2 + Math.random() * WAIT_MS);
       }
     }
-    return async () => {
-      try {
-        await withChannel(connection, (channel) => rpc(channel.deleteQueue(name), `unlock "${name}"`));
-      } catch {
-        // it goes with the connection
-      }
-    };
   }
 }
 
