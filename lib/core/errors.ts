@@ -222,3 +222,41 @@ export class RetryLaterError extends EventBusError {
     this.delayMs = delayMs;
   }
 }
+
+/** One item of a batch that failed. */
+export interface BatchFailure {
+  /** Its place in the array that the handler got, from 0. */
+  readonly index: number;
+  /** Decides what becomes of it, as if its handler had thrown it: DeadLetterError and RetryLaterError as well. */
+  readonly error: unknown;
+}
+
+/**
+ * Thrown by a batch handler: these items failed, each with its own error, and all others succeeded. Without any failure all
+ * have succeeded. An index that the batch does not have, or one that comes twice, fails the whole batch.
+ *
+ * @param failures `{ index, error }` for each, or a Map of errors by index
+ * @example
+ * const results = await Promise.allSettled(orders.map((order) => this.save(order)));
+ * throw new BatchError(results.flatMap((r, index) => (r.status === 'rejected' ? [{ index, error: r.reason }] : [])));
+ * @publicApi
+ */
+export class BatchError extends EventBusError {
+  readonly failures: readonly BatchFailure[];
+
+  constructor(failures: Iterable<BatchFailure | readonly [index: number, error: unknown]>, options?: ErrorOptions) {
+    const all = Array.from(failures, (failure) => toBatchFailure(failure));
+    super('BATCH', all.length === 1 ? '1 item of the batch failed.' : `${all.length} items of the batch failed.`, {
+      ...options,
+      retryable: true,
+    });
+    this.failures = all;
+  }
+}
+
+function toBatchFailure(failure: BatchFailure | readonly [index: number, error: unknown]): BatchFailure {
+  const [index, error] = Array.isArray(failure)
+    ? failure
+    : [(failure as BatchFailure).index, (failure as BatchFailure).error];
+  return { index: index as number, error };
+}

@@ -4,6 +4,7 @@ import * as testing from '../../lib/testing/index.js';
 
 it('the main entry exports exactly these values', () => {
   expect(Object.keys(api).sort()).toEqual([
+    'BatchError',
     'BrokerBlockedError',
     'BusClosedError',
     'ConfigurationError',

@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import {
+  BatchError,
   BrokerBlockedError,
   BusClosedError,
   ConfigurationError,
@@ -86,6 +87,7 @@ describe('errors', () => {
     [() => new DeadLetterError('no'), 'DeadLetterError', 'DEAD_LETTER', false, ['no']],
     [() => new RetryLaterError(50), 'RetryLaterError', 'RETRY_LATER', true, ['50 ms']],
     [() => new RetryLaterError(50, 'own'), 'RetryLaterError', 'RETRY_LATER', true, ['own']],
+    [() => new BatchError([[3, new Error('secret')]]), 'BatchError', 'BATCH', true, ['1 item of']],
   ])('%s: a %s has the code %s', (make, name, code, retryable, texts) => {
     const error = make();
     expect(error).toMatchObject({ name, code, retryable });
@@ -103,6 +105,7 @@ describe('errors', () => {
     ['ConnectionError', () => new ConnectionError('x', { cause: CAUSE })],
     ['DeadLetterError', () => new DeadLetterError('x', { cause: CAUSE })],
     ['RetryLaterError', () => new RetryLaterError(1, 'x', { cause: CAUSE })],
+    ['BatchError', () => new BatchError([], { cause: CAUSE })],
   ])('%s keeps its cause', (_, make) => {
     expect(make().cause).toBe(CAUSE);
   });
@@ -145,6 +148,21 @@ describe('TopologyConflictError', () => {
     expect(others).toEqual([]);
     expect(error).toMatchObject({ conflicts, entity: 'mail' });
     expect(new TopologyConflictError([]).entity).toBeUndefined();
+  });
+});
+
+describe('BatchError', () => {
+  const failures = [
+    { index: 4, error: CAUSE },
+    { index: 0, error: undefined },
+  ];
+
+  it.each<[string, ConstructorParameters<typeof BatchError>[0]]>([
+    ['a list', failures],
+    ['a generator', failures.values()],
+    ['a Map', new Map(failures.map(({ index, error }) => [index, error]))],
+  ])('keeps what failed, from %s', (_, given) => {
+    expect(new BatchError(given).failures).toEqual(failures);
   });
 });
 
