@@ -1,25 +1,20 @@
 import { BusClosedError } from '../core/errors.js';
 import type { Binding, BindingRule, Exchange } from '../core/exchange.js';
 import { describeError } from '../core/failure.js';
-import { IdSource } from '../core/id-source.js';
 import type { InboxStore } from '../core/inbox.js';
 import type { BusLogger } from '../core/logger.js';
 import type { Message } from '../core/message.js';
 import type { Middleware } from '../core/pipeline.js';
 import type { Serializer } from '../core/serializer.js';
 import type { ConsumeEvents, Consumer, Source, Transport } from '../core/transport.js';
-import { SharedPlaces } from './concurrency.js';
-import { Dispatcher } from './dispatcher.js';
-import { GroupCounters, type GroupStats } from './event-bus.stats.js';
+import type { GroupStats } from './event-bus.stats.js';
 import type { EventContext } from './event-context.js';
 import type { GroupDefinition } from './group-definition.js';
-import { GroupInbox } from './group-inbox.js';
-import { GroupRunner } from './group-runner.js';
 import { HandlerMatcher } from './handler-matcher.js';
-import { MemoryInboxStore } from './memory-inbox.store.js';
 import { BroadcastHub, PrivateRetries } from './private-delivery.js';
 import type { EventPublishOptions } from './publish-options.js';
 import { qualify, type ResolvedOptions } from './resolved-options.js';
+import { RunnerFactory } from './runner.factory.js';
 import type { Runner } from './runner.js';
 
 export interface ConsumptionOptions {
@@ -84,48 +79,19 @@ export class ActiveGroup {
 /** The way in: groups, their sources and runners, their consumers. */
 export class Consumption {
   readonly groups = new Set<ActiveGroup>();
-  private readonly places: SharedPlaces;
-  private readonly serializers: ReadonlyMap<string, Serializer>;
-  private inbox: { readonly store: InboxStore; readonly ids: IdSource } | undefined;
+  private readonly runners: RunnerFactory;
   private isClosed = false;
   private hub: { readonly hub: BroadcastHub; readonly consumer: Consumer } | undefined;
 
   constructor(private readonly parts: ConsumptionOptions) {
-    this.places = new SharedPlaces(parts.options.consume.maxConcurrency);
-    this.serializers = new Map([[parts.serializer.contentType, parts.serializer]]);
+    this.runners = new RunnerFactory(parts);
   }
 
   add(definition: GroupDefinition, onGap?: () => void): ActiveGroup {
-    const { options, transport, exchange, serializer, maxMessageBytes, logger, emit, middleware } = this.parts;
-    const { policy, name } = definition;
+    const { exchange } = this.parts;
     this.warnOfLiterals(definition);
-    const counters = new GroupCounters();
     const matcher = new HandlerMatcher(exchange.handler, definition.handlers);
-    const dispatcher = new Dispatcher({
-      group: name,
-      matcher,
-      retry: policy.retry,
-      unmatched: definition.delivery === 'broadcast' ? undefined : options.consume.unmatched,
-      timeoutMs: policy.timeoutMs,
-      serializers: this.serializers,
-      defaultSerializer: serializer,
-      maxMessageBytes,
-      delay: definition.delivery === 'broadcast' ? 'exact' : transport.capabilities.delay,
-      counters,
-      emit,
-      middleware,
-      inbox: this.inboxOf(definition),
-    });
-    const { concurrency, timeoutMs } = policy;
-    const runner = new GroupRunner({
-      group: name,
-      concurrency,
-      timeoutMs,
-      places: this.places,
-      dispatcher,
-      counters,
-      logger,
-    });
+    const runner = this.runners.create(definition, matcher);
     const group = new ActiveGroup(definition, this.sourceOf(definition), runner, matcher, onGap && this.guarded(onGap));
     this.groups.add(group);
     return group;
@@ -175,33 +141,6 @@ export class Consumption {
     if (!this.isClosed) return consumer;
     await consumer.close({ deadlineMs: 0 });
     throw new BusClosedError('subscribe');
-  }
-
-  private inboxOf({ name, idempotent, renamedFrom, policy }: GroupDefinition): GroupInbox | undefined {
-    if (!idempotent) return undefined;
-    const { options, logger } = this.parts;
-    this.inbox ??= this.openInbox(name);
-    // while it is renamed, both names are at work: each must know what the other has done
-    const scope = qualify(options, renamedFrom?.at(-1) ?? name);
-    return new GroupInbox({
-      ...this.inbox,
-      group: name,
-      scope,
-      timeoutMs: policy.timeoutMs,
-      windowMs: idempotent.windowMs,
-      logger,
-    });
-  }
-
-  /** When the first group needs it. */
-  private openInbox(group: string): { readonly store: InboxStore; readonly ids: IdSource } {
-    const { transport, logger, inbox: store = new MemoryInboxStore() } = this.parts;
-    if (transport.capabilities.durable && store instanceof MemoryInboxStore) {
-      logger.warn(
-        `${group} is idempotent, but what was handled is remembered in the memory of this process: a duplicate that reaches another process or comes after a restart is not recognized. Set inbox to a store that all instances share.`,
-      );
-    }
-    return { store, ids: new IdSource() };
   }
 
   /** A callback of the user must not break the recovery that calls it, whether it throws or rejects. */

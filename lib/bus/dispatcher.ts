@@ -56,8 +56,12 @@ export class Dispatcher {
     if (options.middleware && options.middleware.length > 0) this.around = compose(options.middleware);
   }
 
-  /** Handles a delivery and says how to settle it. Never rejects. */
-  async handle(delivery: Delivery): Promise<Settlement> {
+  /**
+   * Handles a delivery and says how to settle it. Never rejects.
+   *
+   * @param join takes the place of the handler: for a batch, whose handler is called once for many deliveries
+   */
+  async handle(delivery: Delivery, join?: Handler['invoke']): Promise<Settlement> {
     const { message } = delivery;
     const { counters, group, inbox } = this.options;
     let handler: Handler | undefined;
@@ -75,9 +79,9 @@ export class Dispatcher {
       if (!handler) return this.unmatched(delivery);
       let payload = this.decode(message);
       if (handler.schema) payload = await validate(handler.schema, payload, `The payload for ${handler.place}`);
-      if (this.around || inbox) return await this.guarded(handler, payload, delivery);
+      if (this.around || inbox) return await this.guarded(handler, payload, delivery, join);
       const context = new DeliveryContext(delivery, group);
-      const result = await handler.invoke(payload, context);
+      const result = await (join ? join(payload, context) : handler.invoke(payload, context));
       if (isObservable(result)) await lastValueFrom(result, { defaultValue: undefined });
       this.assertInTime(delivery);
       if (context.hasEmitted) await this.emit(context);
@@ -95,7 +99,12 @@ export class Dispatcher {
   }
 
   /** With all that a bus may have around a handler. */
-  private async guarded(handler: Handler, payload: unknown, delivery: Delivery): Promise<Settlement> {
+  private async guarded(
+    handler: Handler,
+    payload: unknown,
+    delivery: Delivery,
+    join: Handler['invoke'] | undefined,
+  ): Promise<Settlement> {
     const { group, counters } = this.options;
     const claim = this.claimFor(delivery);
     const answer = claim ? await claim.take() : 'new';
@@ -108,7 +117,7 @@ export class Dispatcher {
     try {
       const context = new DeliveryContext(delivery, group);
       const last = async (): Promise<void> => {
-        const result = await handler.invoke(payload, context);
+        const result = await (join ? join(payload, context) : handler.invoke(payload, context));
         if (isObservable(result)) await lastValueFrom(result, { defaultValue: undefined });
       };
       await (this.around ? this.around(context, last) : last());

@@ -10,9 +10,12 @@ export type UnroutablePolicy = 'warn' | 'reject' | 'ignore';
 export interface ConsumeGroupOptions {
   /** `false`: declared, so that nothing becomes unroutable, but not consumed by this process. */
   readonly enabled?: boolean;
-  /** Handlers of this group that run at one time in this process. Default 10. */
+  /** Handlers of this group that run at one time in this process. Default 10, and 1 for those that get batches. */
   readonly concurrency?: number;
-  /** Unsettled deliveries that the broker may send ahead. Default 2 × concurrency. */
+  /**
+   * Unsettled deliveries that the broker may send ahead. Default 2 × concurrency; for batches 2 × size × concurrency, and never
+   * less than size × concurrency, whatever is asked for. At most 65 535.
+   */
   readonly prefetch?: number;
   /** How long a handler may run, in milliseconds. Default 60 000. */
   readonly timeoutMs?: number;

@@ -12,7 +12,9 @@ export interface GroupStats {
   readonly stale: number;
   /** How often its consumer was taken away: queue deleted, channel or connection lost. It came back by itself. */
   readonly interrupted: number;
+  /** Calls of its handlers that run; a batch is one. */
   readonly running: number;
+  /** Deliveries that wait for a place, or for their batch. */
   readonly waiting: number;
 }
 

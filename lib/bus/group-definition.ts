@@ -75,10 +75,11 @@ export function defineGroups(
   const groups = [...byName].flatMap(([name, [first, ...others]]) => {
     if (!first) return [];
     const handlers = [first, ...others];
-    const policy = resolvePolicy(options, name, first.policy);
+    const policy = resolvePolicy(options, name, first.policy, first.batch);
     checkRules(handlers, exchange, problems);
     checkRights(name, handlers, exchange, problems);
     for (const other of others) checkSame(name, first, other, options, problems);
+    checkAlone(name, handlers, problems);
     const group: GroupDefinition = {
       name,
       delivery: first.delivery,
@@ -138,7 +139,7 @@ function checkSame(
   problems: string[],
 ): void {
   const describe = (r: HandlerRegistration): Record<string, unknown> => {
-    const { retry, ...numbers } = resolvePolicy(options, name, r.policy);
+    const { retry, ...numbers } = resolvePolicy(options, name, r.policy, r.batch);
     return {
       ...numbers,
       retry: retry.delaysMs.join(),
@@ -156,8 +157,25 @@ function checkSame(
   );
 }
 
+function checkAlone(name: string, handlers: readonly HandlerRegistration[], problems: string[]): void {
+  const [first, second] = handlers;
+  if (!first || !second || !handlers.some(({ batch }) => batch)) return;
+  problems.push(
+    `Group "${name}": ${first.place} and ${second.place} share it, and a batch goes to one handler. Give each its own group.`,
+  );
+}
+
+/**
+ * How long a delivery can be held in the worst case: it comes when every place is taken, by batches of one, and behind all the
+ * others that may be sent ahead; and a batch that is not full waits.
+ */
+function holdMs({ prefetch, concurrency, timeoutMs }: GroupPolicy, batch: BatchOptions | undefined): number {
+  const rounds = 1 + Math.ceil((prefetch - concurrency) / ((batch?.size ?? 1) * concurrency));
+  return rounds * timeoutMs + (batch?.waitMs ?? 0);
+}
+
 function checkGroup(
-  { policy, ordered, startFrom, idempotent, delivery }: GroupDefinition,
+  { policy, ordered, startFrom, idempotent, batch, delivery }: GroupDefinition,
   { place }: HandlerRegistration,
   queue: string,
   capabilities: TransportCapabilities,
@@ -165,10 +183,11 @@ function checkGroup(
 ): void {
   if (Buffer.byteLength(queue) > GROUP_NAME_BYTES)
     problems.push(`${place}: the group name has more than ${GROUP_NAME_BYTES} bytes.`);
-  const held = Math.ceil(policy.prefetch / policy.concurrency) * policy.timeoutMs;
+  const held = holdMs(policy, batch);
   if (held > LIMITS.holdMs) {
+    const inBatches = batch ? `, batches of ${batch.size} that wait ${batch.waitMs} ms` : '';
     problems.push(
-      `${place}: with prefetch ${policy.prefetch}, concurrency ${policy.concurrency} and timeoutMs ${policy.timeoutMs} a delivery can be held for ${Math.ceil(held / 60_000)} minutes; the limit is 25. Lower prefetch or timeoutMs.`,
+      `${place}: with prefetch ${policy.prefetch}, concurrency ${policy.concurrency} and timeoutMs ${policy.timeoutMs}${inBatches} a delivery can be held for ${Math.ceil(held / 60_000)} minutes; the limit is 25. Lower prefetch or timeoutMs.`,
     );
   }
   if (ordered === 'key' && capabilities.ordered !== 'per-key') {

@@ -26,6 +26,7 @@ import type {
   TransportOptions,
   UnroutablePolicy,
 } from './event-bus.options.js';
+import type { BatchOptions } from './group-definition.js';
 
 export interface GroupPolicy {
   readonly enabled: boolean;
@@ -65,7 +66,8 @@ export interface ResolvedOptions {
 
 const MS = integer(1, 86_400_000);
 const COUNT = integer(1, 1_000_000);
-const PREFETCH = integer(1, 65_535);
+const MAX_PREFETCH = 65_535;
+const PREFETCH = integer(1, MAX_PREFETCH);
 const NAME = text(/^[\w.:-]{1,200}$/, '1 to 200 letters, digits or . : _ -');
 /** Parts of queue names, which have 255 bytes in all. */
 const PREFIX = text(/^[\w.:-]{1,60}$/, '1 to 60 letters, digits or . : _ -');
@@ -213,6 +215,7 @@ export function resolvePolicy(
   options: ResolvedOptions,
   group: string,
   own: Omit<ConsumeGroupOptions, 'enabled'>,
+  batch?: BatchOptions,
 ): GroupPolicy {
   const { consume } = options;
   const operations = Object.entries(consume.groups)
@@ -224,7 +227,9 @@ export function resolvePolicy(
     );
     return (level as ConsumeGroupOptions | undefined)?.[key];
   };
-  const concurrency = pick('concurrency') ?? DEFAULTS.concurrency;
+  const concurrency = pick('concurrency') ?? (batch ? 1 : DEFAULTS.concurrency);
+  const running = (batch?.size ?? 1) * concurrency;
+  const prefetch = pick('prefetch') ?? 2 * running;
   const retry = pick('retry');
   const allowed = Array.isArray(consume.enabled)
     ? consume.enabled.some((glob: string) => globMatches(glob, group))
@@ -232,7 +237,8 @@ export function resolvePolicy(
   return {
     enabled: pick('enabled') ?? allowed,
     concurrency,
-    prefetch: pick('prefetch') ?? Math.min(65_535, 2 * concurrency),
+    // with less than what runs at one time, no batch would ever be full
+    prefetch: Math.min(MAX_PREFETCH, batch ? Math.max(prefetch, running) : prefetch),
     timeoutMs: pick('timeoutMs') ?? DEFAULTS.handlerTimeoutMs,
     retry: retry === false ? NO_RETRY : (retry ?? DEFAULT_RETRY),
   };

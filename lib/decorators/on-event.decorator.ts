@@ -33,8 +33,18 @@ export interface OnEventOptions extends Omit<ConsumeGroupOptions, 'enabled'> {
    */
   readonly idempotent?: boolean | { readonly windowMs?: number };
   /**
-   * The method gets up to `size` payloads at once, and their contexts; after `waitMs`, counted from the first of them, also
-   * fewer. It throws a {@link BatchError} when only some of them failed. `concurrency` counts batches; its default is then 1.
+   * The method is called with up to `size` payloads at once, and the contexts of all: `(payloads: T[], contexts: readonly
+   * EventContext[])`. After `waitMs`, counted from the arrival of the first of them, also with fewer. `concurrency` counts
+   * batches; its default is then 1. `timeoutMs` is for the whole batch.
+   *
+   * When the method throws, all of the batch is tried again; when it throws a `BatchError`, only what that names, each by its own
+   * error. What cannot be decoded, does not fit `schema`, has expired or is a duplicate never reaches the method, and does not
+   * hurt the others. Pipes and guards get the arrays: one that refuses, refuses all. A request-scoped class is made once for a
+   * batch, with the array of contexts as `REQUEST`. A group with batches has one handler.
+   *
+   * @example
+   * @OnEvent('clicks', { batch: { size: 500, waitMs: 200 } })
+   * async onClicks(clicks: Click[], contexts: readonly EventContext[]) { await this.db.insert(clicks); }
    */
   readonly batch?: BatchOptions;
   /**

@@ -493,4 +493,53 @@ describe('Consumption', () => {
       );
     });
   });
+
+  describe('a group that gets batches', () => {
+    it.each(['shared', 'broadcast'] as const)('that is %s calls its handler with many at once', async (mode) => {
+      const { consumption, add, transport } = setUp();
+      const calls: unknown[][] = [];
+      const invoke = (...args: unknown[]): void => void calls.push(args);
+      await consumption.start(add({ delivery: mode, batch: { size: 2, waitMs: 1_000 }, invoke }));
+      const [consumer] = transport.consumers;
+      expect(consumer?.source.prefetch).toBe(4);
+      const deliveries = [new FakeDelivery(), new FakeDelivery({ message: { id: 'm-2' } })];
+      for (const delivery of deliveries) consumer?.events.deliver(delivery);
+      await settled();
+      expect(calls).toEqual([
+        [
+          [{ n: 1 }, { n: 1 }],
+          [expect.objectContaining({ group: 'mail' }), expect.objectContaining({ group: 'mail' })],
+        ],
+      ]);
+      expect(deliveries.map(({ outcomes }) => outcomes)).toEqual([[{ kind: 'ack' }], [{ kind: 'ack' }]]);
+    });
+
+    it('takes one of the places that all groups share for each batch', async () => {
+      const { consumption, add, transport } = setUp({ options: { consume: { maxConcurrency: 1 } } });
+      const end = deferred();
+      await consumption.start(add({ batch: { size: 2, waitMs: 1_000 }, invoke: () => end.promise }));
+      await consumption.start(add({ group: 'audit' }));
+      for (const { events } of [...transport.consumers, ...transport.consumers]) events.deliver(new FakeDelivery());
+      await settled();
+      expect(consumption.stats()).toMatchObject({
+        mail: { running: 1, waiting: 0 },
+        audit: { handled: 1, waiting: 1 },
+      });
+      end.resolve();
+      await settled();
+      expect(consumption.stats()).toMatchObject({ mail: { handled: 2 }, audit: { handled: 2 } });
+    });
+
+    it('gives back at its end what waits for its batch', async () => {
+      const { consumption, add, transport } = setUp();
+      const handled = jest.fn();
+      const group = add({ batch: { size: 2, waitMs: 1_000 }, invoke: handled });
+      await consumption.start(group);
+      const delivery = new FakeDelivery();
+      transport.consumers[0]?.events.deliver(delivery);
+      await consumption.remove(group, 50);
+      expect(delivery.outcomes).toEqual([{ kind: 'release' }]);
+      expect(handled).not.toHaveBeenCalled();
+    });
+  });
 });

@@ -253,5 +253,38 @@ describe('defineGroups', () => {
       const fields = { delivery: 'broadcast', idempotent: { windowMs: 3_600_000 } } as const;
       expect(problems([registration('A', fields)])).toEqual([expect.stringMatching(/^A: idempotent.*broadcast/)]);
     });
+
+    const inBatches = (policy: HandlerRegistration['policy'], batch = { size: 10, waitMs: 60_000 }) => [
+      registration('A', { policy, batch }),
+    ];
+
+    it('of batches has them one at a time, and enough sent ahead', () => {
+      const [group] = define(inBatches({}, { size: 50, waitMs: 10 }));
+      expect(group).toMatchObject({ batch: { size: 50, waitMs: 10 }, policy: { concurrency: 1, prefetch: 100 } });
+    });
+
+    it('of batches does not hold a delivery longer than 25 minutes either', () => {
+      // the worst case: behind a batch of one, and 19 others that make two batches; and a wait of a minute
+      expect(define(inBatches({ timeoutMs: 480_000 }))).toHaveLength(1);
+      expect(problems(inBatches({ timeoutMs: 480_001 }))).toEqual([
+        expect.stringMatching(
+          /^A: with prefetch 20, concurrency 1 and timeoutMs 480001, batches of 10 that wait 60000 ms a delivery .* 26 minutes/,
+        ),
+      ]);
+      expect(problems(inBatches({ timeoutMs: 480_000 }, { size: 10, waitMs: 60_001 }))).toHaveLength(1);
+      expect(define(inBatches({ timeoutMs: 480_000, concurrency: 5 }))).toHaveLength(1);
+      expect(define(inBatches({ timeoutMs: 720_000, prefetch: 10 }))).toHaveLength(1);
+      expect(problems(inBatches({ timeoutMs: 480_000, prefetch: 22 }))).toHaveLength(1);
+    });
+
+    it.each<[string, Fields, Fields]>([
+      ['both of batches', { batch: { size: 2, waitMs: 1 } }, { batch: { size: 2, waitMs: 1 } }],
+      ['one of batches', {}, { batch: { size: 2, waitMs: 1 } }],
+    ])('has one handler when it gets batches: %s', (_, left, right) => {
+      const both = [registration('A', { pattern: 'a', ...left }), registration('B', { pattern: 'b', ...right })];
+      expect(problems(both)).toContainEqual(
+        'Group "mail": A and B share it, and a batch goes to one handler. Give each its own group.',
+      );
+    });
   });
 });

@@ -621,3 +621,29 @@ describe('resolvePolicy', () => {
     });
   });
 });
+
+describe('resolvePolicy of batches', () => {
+  const policyOf = (own: ConsumeGroupOptions, size: number, options: EventBusOptions = {}) => {
+    const { concurrency, prefetch } = resolvePolicy(resolveOptions(options), 'mail', own, { size, waitMs: 10 });
+    return { concurrency, prefetch };
+  };
+
+  it('has one at a time, unless somebody says otherwise', () => {
+    expect(policyOf({}, 50).concurrency).toBe(1);
+    expect(policyOf({ concurrency: 3 }, 50).concurrency).toBe(3);
+    expect(policyOf({}, 50, { consume: { concurrency: 4 } }).concurrency).toBe(4);
+    expect(policyOf({ concurrency: 3 }, 50, { consume: { groups: { '*': { concurrency: 5 } } } }).concurrency).toBe(5);
+  });
+
+  it.each<[string, ConsumeGroupOptions, number, number]>([
+    ['twice what runs at one time', {}, 50, 100],
+    ['twice what runs at one time, of several', { concurrency: 3 }, 50, 300],
+    ['what was asked for', { prefetch: 70 }, 50, 70],
+    ['no less than a batch', { prefetch: 49 }, 50, 50],
+    ['no less than the batches that run at one time', { prefetch: 99, concurrency: 2 }, 50, 100],
+    ['no more than a broker can count', {}, 40_000, 65_535],
+    ['no more than a broker can count, when raised', { prefetch: 5, concurrency: 7 }, 10_000, 65_535],
+  ])('has sent ahead %s', (_, own, size, prefetch) => {
+    expect(policyOf(own, size).prefetch).toBe(prefetch);
+  });
+});

@@ -1,0 +1,75 @@
+import { IdSource } from '../core/id-source.js';
+import type { InboxStore } from '../core/inbox.js';
+import type { Serializer } from '../core/serializer.js';
+import { BatchRunner } from './batch-runner.js';
+import { SharedPlaces } from './concurrency.js';
+import type { ConsumptionOptions } from './consumption.js';
+import { Dispatcher } from './dispatcher.js';
+import { GroupCounters } from './event-bus.stats.js';
+import type { GroupDefinition } from './group-definition.js';
+import { GroupInbox } from './group-inbox.js';
+import { GroupRunner } from './group-runner.js';
+import type { HandlerMatcher } from './handler-matcher.js';
+import { MemoryInboxStore } from './memory-inbox.store.js';
+import { qualify } from './resolved-options.js';
+import type { Runner } from './runner.js';
+
+/** Makes what runs a group: all of them share the places of the process, and one inbox. */
+export class RunnerFactory {
+  private readonly places: SharedPlaces;
+  private readonly serializers: ReadonlyMap<string, Serializer>;
+  private inbox: { readonly store: InboxStore; readonly ids: IdSource } | undefined;
+
+  constructor(private readonly parts: ConsumptionOptions) {
+    this.places = new SharedPlaces(parts.options.consume.maxConcurrency);
+    this.serializers = new Map([[parts.serializer.contentType, parts.serializer]]);
+  }
+
+  create(definition: GroupDefinition, matcher: HandlerMatcher): Runner {
+    const { options, transport, serializer, maxMessageBytes, logger, emit, middleware } = this.parts;
+    const { name: group, policy, batch, delivery } = definition;
+    const { concurrency, timeoutMs } = policy;
+    const { places } = this;
+    const counters = new GroupCounters();
+    const dispatcher = new Dispatcher({
+      group,
+      matcher,
+      retry: policy.retry,
+      unmatched: delivery === 'broadcast' ? undefined : options.consume.unmatched,
+      timeoutMs,
+      serializers: this.serializers,
+      defaultSerializer: serializer,
+      maxMessageBytes,
+      delay: delivery === 'broadcast' ? 'exact' : transport.capabilities.delay,
+      counters,
+      emit,
+      middleware,
+      inbox: this.inboxOf(definition),
+    });
+    const common = { group, concurrency, timeoutMs, places, dispatcher, counters, logger };
+    const [handler] = definition.handlers;
+    return batch && handler ? new BatchRunner({ ...common, ...batch, handler }) : new GroupRunner(common);
+  }
+
+  private inboxOf({ name, idempotent, renamedFrom, policy }: GroupDefinition): GroupInbox | undefined {
+    if (!idempotent) return undefined;
+    const { options, logger } = this.parts;
+    const { timeoutMs } = policy;
+    const { windowMs } = idempotent;
+    this.inbox ??= this.openInbox(name);
+    // while it is renamed, both names are at work: each must know what the other has done
+    const scope = qualify(options, renamedFrom?.at(-1) ?? name);
+    return new GroupInbox({ ...this.inbox, group: name, scope, timeoutMs, windowMs, logger });
+  }
+
+  /** When the first group needs it. */
+  private openInbox(group: string): { readonly store: InboxStore; readonly ids: IdSource } {
+    const { transport, logger, inbox: store = new MemoryInboxStore() } = this.parts;
+    if (transport.capabilities.durable && store instanceof MemoryInboxStore) {
+      logger.warn(
+        `${group} is idempotent, but what was handled is remembered in the memory of this process: a duplicate that reaches another process or comes after a restart is not recognized. Set inbox to a store that all instances share.`,
+      );
+    }
+    return { store, ids: new IdSource() };
+  }
+}
