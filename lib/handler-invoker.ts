@@ -4,7 +4,7 @@ import { ApplicationConfig, type ContextId, ContextIdFactory, ExternalContextCre
 import { isObservable, lastValueFrom } from 'rxjs';
 import { DeliveryContext } from './bus/event-context.js';
 import type { Handler } from './bus/handler.js';
-import { ConfigurationError, DeadLetterError, RetryLaterError } from './core/errors.js';
+import { BatchError, ConfigurationError, DeadLetterError, RetryLaterError } from './core/errors.js';
 import { CONTEXT_PARAM, hasDecoratedParams, PAYLOAD_PARAM } from './decorators/handler-params.js';
 import { PARAMS_METADATA } from './decorators/metadata.js';
 import { EventArgumentsHost } from './event-arguments-host.js';
@@ -143,7 +143,7 @@ export class HandlerInvoker {
       getContextModuleKey: () => wrapper.host?.token ?? '',
       // pipes are for the payload
       getParamValue: (value, ...rest) =>
-        value instanceof DeliveryContext ? Promise.resolve(value) : seams.getParamValue.call(base, value, ...rest),
+        isContext(value) ? Promise.resolve(value) : seams.getParamValue.call(base, value, ...rest),
       // an interceptor that completes without a value has handled the event
       transformToResult: async (result) =>
         isObservable(result) ? lastValueFrom(result, { defaultValue: undefined }) : result,
@@ -170,6 +170,14 @@ function isEnhanced(instance: object, method: string): boolean {
   );
 }
 
+/** What a handler gets beside its payload: a context, or those of a batch. */
+function isContext(value: unknown): boolean {
+  return value instanceof DeliveryContext || (Array.isArray(value) && value[0] instanceof DeliveryContext);
+}
+
+/** Errors that say what is to become of a delivery. */
+const SPEAKING = [DeadLetterError, RetryLaterError, BatchError];
+
 /**
  * Asks the filters. A value means handled. Nothing, or a filter that throws, leaves the original error to the retry
  * policy, except when the filter chose one of the errors that speak to it. Nest itself would count the promise of an
@@ -181,7 +189,7 @@ async function recover(filters: ExceptionsHandler, error: unknown, args: readonl
     const given = await filters.invokeCustomFilters(error, new EventArgumentsHost(args));
     result = isObservable(given) ? await lastValueFrom(given, { defaultValue: undefined }) : given;
   } catch (thrown) {
-    throw thrown instanceof DeadLetterError || thrown instanceof RetryLaterError ? thrown : error;
+    throw SPEAKING.some((type) => thrown instanceof type) ? thrown : error;
   }
   // Nest 12 says undefined for "no filter", Nest 11 says null
   if (result === undefined || result === null) throw error;
