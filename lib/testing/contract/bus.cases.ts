@@ -1,3 +1,4 @@
+import { BATCH_CASES } from './bus.batch.cases.js';
 import { BROADCAST_CASES } from './bus.broadcast.cases.js';
 import { FAILURE_CASES } from './bus.failure.cases.js';
 import { GROUP_CASES } from './bus.group.cases.js';
@@ -13,6 +14,7 @@ export const BUS_CASES: readonly ContractCase[] = [
   ...SUBSCRIBE_CASES,
   ...GROUP_CASES,
   ...IDEMPOTENT_CASES,
+  ...BATCH_CASES,
   ...BROADCAST_CASES,
   ...FAILURE_CASES,
   ...LIFECYCLE_CASES,
