@@ -174,6 +174,33 @@ export const IDEMPOTENT_CASES: readonly ContractCase[] = [
   ),
 
   busCase(
+    'idempotent: what was given back at a shutdown, and then was finished after all, is a duplicate elsewhere',
+    async (bench) => {
+      const effects = new Log<string>('effects');
+      const inbox = new MemoryInboxStore();
+      let finish: () => void = () => undefined;
+      const finished = new Promise<void>((resolve) => {
+        finish = resolve;
+      });
+      const slow = orderListener(async () => {
+        effects.add('first');
+        await finished;
+      });
+      const first = await bench.start({ providers: [slow], options: { inbox, shutdown: { deadlineMs: 300 } } });
+      await first.bus.publish('order', 1);
+      await effects.reach(1);
+      await first.app.close();
+      const second = await bench.start({ providers: [orderListener(() => effects.add('second'))], options: { inbox } });
+      const stats = () => second.statsOf(second.groupOf(slow, 'on'));
+      await until('it is put off, as the first one may still end', () => stats().deferred >= 1);
+      finish();
+      await until('the duplicate came', () => stats().duplicates === 1);
+      assert.deepEqual(effects.items, ['first']);
+    },
+    'shared',
+  ),
+
+  busCase(
     'idempotent: a broadcast is handled by every instance, whatever store they share',
     async (bench) => {
       const effects = new Log<string>('effects');
