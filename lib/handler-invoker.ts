@@ -55,11 +55,17 @@ const ENHANCER_METADATA = ['__pipes__', '__guards__', '__interceptors__', '__exc
 const PARAMS_FACTORY = {
   exchangeKeyForValue(type: number, data: unknown, args: readonly unknown[]): unknown {
     const value = type === PAYLOAD_PARAM ? args[0] : type === CONTEXT_PARAM ? args[1] : undefined;
-    return typeof data === 'string' && typeof value === 'object' && value !== null
-      ? (value as Record<string, unknown>)[data]
-      : value;
+    if (typeof data !== 'string') return value;
+    // of a batch, the field of each
+    return Array.isArray(value) && Array.isArray(args[1])
+      ? value.map((one) => fieldOf(one, data))
+      : fieldOf(value, data);
   },
 };
+
+function fieldOf(value: unknown, name: string): unknown {
+  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[name] : value;
+}
 
 /**
  * Makes a function of a handler method that runs Nest's guards, pipes, interceptors and filters around it. What does not

@@ -6,7 +6,7 @@ import { type Linked, LinkedList } from '../core/linked-list.js';
 export interface MemoryInboxStoreOptions {
   /**
    * Handled messages that are remembered, all groups together; beyond that, those are forgotten whose window would end first.
-   * Default 100 000, about 25 MB. At least the messages that come in one window, if every duplicate is to be recognized.
+   * Default 100 000, about 20 MB. At least the messages that come in one window, if every duplicate is to be recognized.
    */
   readonly maxEntries?: number;
   /** The time in milliseconds, for tests. Default: a clock that nobody can set back. */

@@ -19,6 +19,7 @@ export class RunnerFactory {
   private readonly places: SharedPlaces;
   private readonly serializers: ReadonlyMap<string, Serializer>;
   private inbox: { readonly store: InboxStore; readonly ids: IdSource } | undefined;
+  private isWarned = false;
 
   constructor(private readonly parts: ConsumptionOptions) {
     this.places = new SharedPlaces(parts.options.consume.maxConcurrency);
@@ -56,20 +57,20 @@ export class RunnerFactory {
     const { options, logger } = this.parts;
     const { timeoutMs } = policy;
     const { windowMs } = idempotent;
-    this.inbox ??= this.openInbox(name);
+    this.inbox ??= { store: this.parts.inbox ?? new MemoryInboxStore(), ids: new IdSource() };
+    if (policy.enabled) this.warnOfMemory(name, this.inbox.store);
     // while it is renamed, both names are at work: each must know what the other has done
     const scope = qualify(options, renamedFrom?.at(-1) ?? name);
     return new GroupInbox({ ...this.inbox, group: name, scope, timeoutMs, windowMs, logger });
   }
 
-  /** When the first group needs it. */
-  private openInbox(group: string): { readonly store: InboxStore; readonly ids: IdSource } {
-    const { transport, logger, inbox: store = new MemoryInboxStore() } = this.parts;
-    if (transport.capabilities.durable && store instanceof MemoryInboxStore) {
-      logger.warn(
-        `${group} is idempotent, but what was handled is remembered in the memory of this process: a duplicate that reaches another process or comes after a restart is not recognized. Set inbox to a store that all instances share.`,
-      );
-    }
-    return { store, ids: new IdSource() };
+  /** Once, for the first group that is consumed here. */
+  private warnOfMemory(group: string, store: InboxStore): void {
+    const { transport, logger } = this.parts;
+    if (this.isWarned || !transport.capabilities.durable || !(store instanceof MemoryInboxStore)) return;
+    this.isWarned = true;
+    logger.warn(
+      `${group} is idempotent, but what was handled is remembered in the memory of this process: a duplicate that reaches another process or comes after a restart is not recognized. Set inbox to a store that all instances share.`,
+    );
   }
 }

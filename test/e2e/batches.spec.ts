@@ -47,25 +47,40 @@ describe('a batch handler', () => {
       @Injectable()
       class ClickListener {
         @OnEvent('clicks', { batch })
-        natural(payloads: number[], contexts: readonly EventContext[]): void {
+        natural(payloads: unknown[], contexts: readonly EventContext[]): void {
           seen.add(['natural', payloads, topics(contexts)]);
         }
         @OnEvent('clicks', { batch })
-        swapped(@Ctx() contexts: readonly EventContext[], @Payload() payloads: number[]): void {
+        swapped(@Ctx() contexts: readonly EventContext[], @Payload() payloads: unknown[]): void {
           seen.add(['swapped', payloads, topics(contexts)]);
         }
         @OnEvent('clicks', { batch })
-        half(@Payload() payloads: number[], contexts: readonly EventContext[]): void {
+        half(@Payload() payloads: unknown[], contexts: readonly EventContext[]): void {
           seen.add(['half', payloads, topics(contexts)]);
         }
       }
-      await publish(await lab.boot({ providers: [ClickListener] }), 1, 2);
-      const byName = Object.fromEntries((await seen.settle(3)).map(([name, ...rest]) => [name, rest]));
+      @Injectable()
+      class FieldListener {
+        @OnEvent('clicks', { batch })
+        fields(@Payload('n') numbers: readonly number[], @Ctx() contexts: readonly EventContext[]): void {
+          seen.add(['fields', numbers, topics(contexts)]);
+        }
+      }
+      await publish(await lab.boot({ providers: [ClickListener, FieldListener] }), { n: 1 }, { n: 2 });
+      const byName = Object.fromEntries((await seen.settle(4)).map(([name, ...rest]) => [name, rest]));
       const expected = [
-        [1, 2],
+        [{ n: 1 }, { n: 2 }],
         ['clicks 1', 'clicks 1'],
       ];
-      expect(byName).toEqual({ natural: expected, swapped: expected, half: expected });
+      expect(byName).toEqual({
+        natural: expected,
+        swapped: expected,
+        half: expected,
+        fields: [
+          [1, 2],
+          ['clicks 1', 'clicks 1'],
+        ],
+      });
     }),
   );
 

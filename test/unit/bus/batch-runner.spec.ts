@@ -1,4 +1,5 @@
 import { describe, expect, it, jest } from '@jest/globals';
+import fc from 'fast-check';
 import { BatchRunner, type BatchRunnerOptions } from '../../../lib/bus/batch-runner.js';
 import { SharedPlaces } from '../../../lib/bus/concurrency.js';
 import { Dispatcher, type DispatcherOptions } from '../../../lib/bus/dispatcher.js';
@@ -174,6 +175,34 @@ describe('BatchRunner', () => {
       await tick();
       expect(first.started).toHaveLength(2);
     });
+  });
+
+  it('makes the batches that the times of arrival ask for, each message in one of them', async () => {
+    const gaps = fc.array(fc.integer({ min: 0, max: 120 }), { maxLength: 30 });
+    await fc.assert(
+      fc.asyncProperty(gaps, fc.integer({ min: 1, max: 5 }), async (waits, size) => {
+        const { deliver, started } = setUp({ size, concurrency: 1_000, work: () => undefined });
+        const expected: string[][] = [];
+        let batch: string[] = [];
+        let [now, first] = [0, 0];
+        const flush = (): void => {
+          if (batch.length > 0) expected.push(batch);
+          batch = [];
+        };
+        for (const [n, wait] of waits.entries()) {
+          await tick(wait);
+          now += wait;
+          if (now >= first + 100) flush();
+          if (batch.length === 0) first = now;
+          batch.push(`${n}`);
+          deliver(`${n}`);
+          if (batch.length === size) flush();
+        }
+        await tick(100);
+        flush();
+        expect(started).toEqual(expected);
+      }),
+    );
   });
 
   it('leaves no timer when nothing waits', async () => {

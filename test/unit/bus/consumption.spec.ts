@@ -483,8 +483,10 @@ describe('Consumption', () => {
       ['of a transport that is forgotten too needs no warning', false, undefined, 0],
       ['that others share needs no warning', true, aStore().store, 0],
     ])('%s', (_, durable, inbox, warnings) => {
-      const { add, logger } = setUp({ capabilities: { durable }, parts: { inbox } });
+      const options = { consume: { groups: { 'not here': { enabled: false } } } };
+      const { add, logger } = setUp({ options, capabilities: { durable }, parts: { inbox } });
       add();
+      add({ group: 'not here', idempotent });
       expect(logger.lines).toEqual([]);
       add({ group: 'first', idempotent });
       add({ group: 'second', idempotent });
