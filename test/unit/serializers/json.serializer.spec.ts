@@ -202,26 +202,165 @@ describe('JsonSerializer.decode', () => {
     expect(body.equals(before)).toBe(true);
   });
 
-  it('cannot be made to change a prototype', () => {
-    const payload = decoded('{"__proto__":{"admin":true},"constructor":{"prototype":{"admin":true}},"a":1}') as Record<
-      string,
-      unknown
-    >;
-    expect(payload.a).toBe(1);
-    expect(payload.admin).toBeUndefined();
-    expect(({} as Record<string, unknown>).admin).toBeUndefined();
-    expect(Object.getPrototypeOf(payload)).toBe(Object.prototype);
+  it('shows nothing of a body that it refuses for what is in it', () => {
+    const error = caught(() => decoded('{"password":"c4n4ry","__proto__":{"c4n4ry":1}}'));
+    expect(inspect(error, { depth: 9 }).replaceAll(/^ +at .*$/gm, '')).not.toContain('c4n4ry');
   });
 
-  it('survives a body that is nested very deep', () => {
-    const deep = `${'['.repeat(200_000)}${']'.repeat(200_000)}`;
-    const read = (): unknown => decoded(deep);
-    let outcome: unknown;
-    try {
-      outcome = Array.isArray(read());
-    } catch (error) {
-      outcome = error instanceof DecodeError;
-    }
-    expect(outcome).toBe(true);
+  // by RFC 8259: no mark in front (§8.1), no control characters (§7), any escape (§7), numbers of any size (§6)
+  it.each<[string, string | Buffer]>([
+    ['a byte order mark', '\ufeff{}'],
+    ['NUL', '\0'],
+    ['NUL behind the value', '{}\0'],
+    ['NUL within a text', '"\0"'],
+    ['NUL between', '[1,\0 2]'],
+    ['a line break within a text', '"\n"'],
+    ['half an escape', '"\\u12"'],
+    ['a slash as overlong UTF-8', Buffer.from([0x22, 0xc0, 0xaf, 0x22])],
+    ['a surrogate as UTF-8', Buffer.from([0x22, 0xed, 0xa0, 0x80, 0x22])],
+  ])('refuses %s', (_, body) => {
+    expect(caught(() => serializer.decode(Buffer.from(body)))).toBeInstanceOf(DecodeError);
+  });
+
+  it.each<[string, string, unknown]>([
+    ['an escaped NUL', '"\\u0000"', '\0'],
+    ['a mark within a text', '"\ufeff"', '\ufeff'],
+    ['half a surrogate pair as an escape', '"\\ud800"', '\ud800'],
+    ['a number that no engine can hold', '1e999', Number.POSITIVE_INFINITY],
+    ['the last of two names', '{"a":1,"a":2}', { a: 2 }],
+    ['white space', ' \t\r\n1 ', 1],
+  ])('reads %s', (_, body, value) => {
+    expect(decoded(body)).toEqual(value);
   });
 });
+
+/** So deep, of all kinds, with a bracket in a text on the way. */
+function nested(depth: number, [open, close]: readonly [string, string]): string {
+  return `${open.repeat(depth)}"]}\\"]"${close.repeat(depth)}`;
+}
+
+const KINDS: readonly (readonly [string, string])[] = [
+  ['[', ']'],
+  ['{"a":', '}'],
+  [' [ 1 , "[[" , ', ' , "]]" ] '],
+];
+
+describe('the depth of JSON', () => {
+  it.each(KINDS)('%s…%s: 1,000 levels are read and written, 1,001 are not', (...kind) => {
+    const value = decoded(nested(1_000, kind));
+    expect(decoded(encoded(value))).toEqual(value);
+    expect(caught(() => decoded(nested(1_001, kind)))).toMatchObject({
+      name: 'DecodeError',
+      message: 'The body is nested deeper than 1000 levels.',
+    });
+    const error = caught(() => serializer.encode(JSON.parse(nested(1_001, kind))));
+    expect(error).toMatchObject({
+      name: 'ValidationError',
+      code: 'UNSERIALIZABLE',
+      message: 'The payload was not published: it is nested deeper than 1000 levels.',
+    });
+  });
+
+  it.each([200_000, 500_000])('%d levels end in a DecodeError, not in the stack', (depth) => {
+    for (const body of ['['.repeat(depth), `${'['.repeat(depth)}${']'.repeat(depth)}`, '{"a":'.repeat(depth)]) {
+      expect(caught(() => decoded(body))).toBeInstanceOf(DecodeError);
+    }
+  });
+
+  it('is not the number of arrays and objects, and not what stands in texts', () => {
+    const wide = JSON.stringify(Array.from({ length: 5_000 }, (_, i) => ({ lines: [{ i }] })));
+    expect(decoded(wide)).toHaveLength(5_000);
+    const texts = ['['.repeat(5_000), '\\"'.repeat(2_000), '{"a":'.repeat(2_000), '\\', '"'];
+    expect(decoded(encoded(texts))).toEqual(texts);
+  });
+
+  it('is found for any JSON', () => {
+    const depthOf = (value: unknown): number =>
+      typeof value === 'object' && value !== null ? 1 + Math.max(0, ...Object.values(value).map(depthOf)) : 0;
+    const filler = `"${'x'.repeat(2_000)}"`;
+    const deep = fc.tuple(fc.integer({ min: 990, max: 1_010 }), fc.jsonValue(), fc.constantFrom(...KINDS));
+    fc.assert(
+      fc.property(deep, ([depth, inner, [open, close]]) => {
+        const json = `[${filler},${open.repeat(depth)}${JSON.stringify(inner)}${close.repeat(depth)}]`;
+        const isDeep = depthOf(JSON.parse(json)) > 1_000;
+        expect(outcomeOf(() => decoded(json))).toBe(isDeep ? 'DecodeError' : 'value');
+      }),
+    );
+  });
+});
+
+describe('names that could change a prototype', () => {
+  const refused = [
+    '{"__proto__":1}',
+    '{"__proto__":{"admin":true}}',
+    '[[{"a":{"__proto__":null}}]]',
+    String.raw`{"\u005f_proto__":1}`,
+    String.raw`{"__\u0070roto__":1}`,
+    String.raw`{"__prot\u006f__":1}`,
+    String.raw`{"\u005F\u005f\u0070\u0072\u006f\u0074\u006F\u005f\u005f":1}`,
+    '{"a":1,"constructor":{"prototype":{"admin":true}}}',
+    '{"constructor":{"prototype":1}}',
+    String.raw`{"\u0063onstructor":{"\u0070rototype":1}}`,
+    String.raw`{"constructo\u0072":{"prototyp\u0065":1}}`,
+    '{"a":1,"a":{"__proto__":1}}',
+  ];
+
+  it.each(refused)('%s is refused, both ways', (json) => {
+    expect(caught(() => decoded(json))).toMatchObject({
+      name: 'DecodeError',
+      message: 'The body has a property "__proto__", or "constructor" with a "prototype" in it.',
+    });
+    expect(caught(() => serializer.encode(JSON.parse(json)))).toMatchObject({
+      name: 'ValidationError',
+      code: 'UNSERIALIZABLE',
+    });
+  });
+
+  it.each([
+    '"__proto__"',
+    '["__proto__","constructor","prototype"]',
+    '{"a":"__proto__"}',
+    '{"constructor":"Ford"}',
+    '{"constructor":null}',
+    '{"constructor":{"name":"Ford"}}',
+    '{"constructor":["prototype"]}',
+    '{"prototype":{"a":1}}',
+    '{"proto":1,"__proto":2,"toString":3}',
+    String.raw`{"a":"\u005f_proto__ \u0070"}`,
+    // the last of two names counts
+    '{"constructor":{"prototype":1},"constructor":2}',
+  ])('%s is not, either way', (json) => {
+    const value: unknown = JSON.parse(json);
+    expect(decoded(json)).toEqual(value);
+    expect(decoded(encoded(value))).toEqual(value);
+  });
+
+  it('are looked for at any place, however they are written', () => {
+    const escaped = (text: string, seed: number): string =>
+      [...text]
+        .map((letter, i) =>
+          (seed >> i) % 2 === 0 ? letter : `\\u${letter.charCodeAt(0).toString(16).padStart(4, '0')}`,
+        )
+        .join('');
+    fc.assert(
+      fc.property(fc.jsonValue(), fc.nat(), fc.nat({ max: 999 }), (inner, seed, depth) => {
+        const bad = `{"${escaped('__proto__', seed)}":${JSON.stringify(inner)}}`;
+        expect(outcomeOf(() => decoded(`${'['.repeat(depth)}${bad}${']'.repeat(depth)}`))).toBe('DecodeError');
+      }),
+    );
+  });
+
+  it('leave every prototype as it is', () => {
+    for (const json of refused) caught(() => Object.assign({}, decoded(json)));
+    expect(({} as Record<string, unknown>).admin).toBeUndefined();
+  });
+});
+
+function outcomeOf(read: () => unknown): string {
+  try {
+    read();
+    return 'value';
+  } catch (error) {
+    return (error as Error).name;
+  }
+}
