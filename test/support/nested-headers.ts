@@ -81,15 +81,15 @@ export function publishRawOn(
   const stand = Buffer.from(`S\0\0\0\0${text}`, 'latin1');
   stand.writeUInt32BE(text.length, 1);
   const { stream } = connection as unknown as { readonly stream: Socket };
-  const { write } = stream;
+  const write = stream.write.bind(stream) as (chunk: Buffer) => boolean;
   stream.write = (chunk: Uint8Array | string) => {
     const bytes = Buffer.from(chunk as Uint8Array);
     const at = bytes.indexOf(stand);
-    if (at < 0) return write.call(stream, bytes);
+    if (at < 0) return write(bytes);
     bytes.write(header.name, at - header.name.length, 'latin1');
     header.field.copy(bytes, at);
-    stream.write = write;
-    return stream.write(bytes);
+    stream.write = write as Socket['write'];
+    return write(bytes);
   };
   const headers = { ...(options.headers as object | undefined), ['p'.repeat(header.name.length)]: text };
   channel.publish(exchange, routingKey, Buffer.from(body), { ...options, headers });

@@ -31,16 +31,16 @@ const HEADERS = 0x2000;
 export function guardFrames({ connection }: ChannelModel): boolean {
   const reader = connection as unknown as Partial<FrameReader>;
   if (!isReader(reader)) return false;
-  const read = reader.recvFrame;
+  const read = reader.recvFrame.bind(reader);
   reader.recvFrame = () => {
     const unread = reader.rest;
     try {
-      return read.call(reader);
+      return read();
     } catch (error) {
       const readable = withoutHeaders(unread);
       if (!readable) throw error;
       reader.rest = readable;
-      return read.call(reader);
+      return read();
     }
   };
   return true;

@@ -36,6 +36,8 @@ describe('PrivateRetries', () => {
     const { arrival, last } = setUp({ attempt: 2, deferrals: 5, message: { id: 'm-9' } });
     expect(last()).toMatchObject({ attempt: 2, deferrals: 5, redelivered: true, aborted: false });
     expect(last().message).toBe(arrival.message);
+    expect(last().defect).toBeUndefined();
+    expect(setUp({ defect: 'a part is missing' }).last().defect).toBe('a part is missing');
     expect(setUp().last().redelivered).toBe(false);
     expect(setUp({ redelivered: true }).last().redelivered).toBe(true);
   });

@@ -2,6 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { ConfigurationError, MessageTooLargeError } from '../../../lib/core/errors.js';
 import {
+  areHeadersCut,
   INTERNAL_PREFIX,
   isHeaderValue,
   isReservedHeader,
@@ -261,6 +262,18 @@ describe('toHeaders', () => {
 });
 
 describe('readHeaders', () => {
+  it.each<[string, Record<string, unknown>, readonly string[]]>([
+    ['as many bytes as can be sent', { n: 'v'.repeat(16_383), 'x-death': 'v'.repeat(50_000) }, ['n']],
+    ['one byte more', { a: 1, n: 'v'.repeat(16_375) }, ['a']],
+    ['a name of 255 bytes', { ['n'.repeat(255)]: 1 }, ['n'.repeat(255)]],
+    ['a name of 256 bytes', { a: 1, [`${'é'.repeat(128)}`]: 1 }, ['a']],
+    ['numbers and booleans of 8 bytes', { n: 'v'.repeat(16_366), a: 1, b: true }, ['n', 'a']],
+  ])('gives what can be sent again: %s', (_, raw, names) => {
+    expect(Object.keys(readHeaders(raw))).toEqual(names);
+    const visible = Object.keys(raw).filter((name) => !isReservedHeader(name));
+    expect(areHeadersCut(raw)).toBe(names.length < visible.length);
+  });
+
   it.each([127, 128, 129, 500])('of %d headers gives at most 128', (count) => {
     const raw = Object.fromEntries(Array.from({ length: count }, (_, i) => [`h${i}`, i]));
     expect(Object.keys(readHeaders({ 'x-reserved': 1, ...raw }))).toEqual(Object.keys(raw).slice(0, 128));
