@@ -189,7 +189,12 @@ export class Dispatcher {
     if (error instanceof DecodeError) return dead('undecodable', error);
     if (error instanceof ValidationError) return dead('validation', error);
     const final = handler?.classify?.(error);
-    if (final !== undefined) return dead(final, error, handler?.explain?.(error));
+    if (final !== undefined)
+      return dead(
+        final,
+        error,
+        handler?.explain?.(error, () => this.decode(delivery.message)),
+      );
     const { retry } = this.options;
     if (!this.isRetryable(error)) return dead('not-retryable', error);
     return this.again(delivery, retry, 'attempts-exhausted', error);

@@ -18,5 +18,5 @@ export interface Handler {
   /** For an error that trying again cannot mend, its reason. */
   classify?(error: unknown): FinalReason | undefined;
   /** What of an error is worth keeping beside its message, without values of the payload. */
-  explain?(error: unknown): string | undefined;
+  explain?(error: unknown, payload: () => unknown): string | undefined;
 }

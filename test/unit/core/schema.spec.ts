@@ -76,6 +76,25 @@ describe('validate', () => {
     });
   });
 
+  it.each<[string, Issues[number], string]>([
+    ['the value at its path', { message: "received 'c4n4ry'", path: ['card'] }, 'card: is not valid'],
+    ['a value below its path', { message: 'received {"pin":4321}', path: ['owner'] }, 'owner: is not valid'],
+    ['a name that only the payload has', { message: 'Unrecognized key: "c4n4ry-name"' }, '(payload): is not valid'],
+    ['a value elsewhere', { message: 'must differ from c4n4ry', path: ['owner'] }, 'owner: is not valid'],
+    ['nothing of it', { message: 'expected number', path: ['owner', 'pin'] }, 'owner.pin: expected number'],
+  ])('a text that shows %s', async (_, issue, expected) => {
+    const payload = { card: 'c4n4ry', owner: { pin: 4321 }, 'c4n4ry-name': 1 };
+    await expect(validate(refusing(issue), payload, 'x')).rejects.toMatchObject({
+      message: `x does not fit its schema: ${expected}`,
+      issues: [expected],
+    });
+  });
+
+  it('shows of a name in a path at most 128 bytes', async () => {
+    const error = await validate(refusing({ message: 'no', path: ['k'.repeat(10_000)] }), {}, 'x').catch(String);
+    expect(String(error).length).toBeLessThan(250);
+  });
+
   it('is refused by issues even when there are none in the list', async () => {
     await expect(validate(refusing(), {}, 'x')).rejects.toMatchObject({ issues: [] });
   });

@@ -337,7 +337,7 @@ describe('names that could change a prototype', () => {
 
   it('are looked for at any place, however they are written', () => {
     const escaped = (text: string, seed: number): string =>
-      [...text]
+      Array.from(text)
         .map((letter, i) =>
           (seed >> i) % 2 === 0 ? letter : `\\u${letter.charCodeAt(0).toString(16).padStart(4, '0')}`,
         )
