@@ -155,6 +155,8 @@ function parse(path: string, text: string): Parsed {
       add(node, node.expression, false);
     } else if (ts.isCallExpression(node) && isImportCall(node)) {
       add(node, node.arguments[0], false);
+    } else if (makesRegExp(node) && !path.startsWith('lib/testing/')) {
+      problem(node, 'a RegExp made of text: somebody may choose one that takes for ever, compare words or characters');
     } else if (ts.isEnumDeclaration(node)) {
       problem(node, 'enum: use a union of string literals');
     } else if (ts.isPrivateIdentifier(node)) {
@@ -179,6 +181,22 @@ function parse(path: string, text: string): Parsed {
 function isImportCall(node: ts.CallExpression): boolean {
   if (node.expression.kind === ts.SyntaxKind.ImportKeyword) return true;
   return ts.isIdentifier(node.expression) && node.expression.text === 'require';
+}
+
+/** `new RegExp(text)` and `RegExp(text)`; a literal is written by whoever reads it. Methods of texts make one as well. */
+function makesRegExp(node: ts.Node): boolean {
+  if (!ts.isNewExpression(node) && !ts.isCallExpression(node)) return false;
+  const { expression, arguments: args } = node;
+  if (ts.isIdentifier(expression)) return expression.text === 'RegExp';
+  if (!ts.isPropertyAccessExpression(expression)) return false;
+  if (expression.name.text === 'RegExp') return true;
+  const pattern = args?.[0];
+  return (
+    ['match', 'matchAll', 'search'].includes(expression.name.text) &&
+    expression.expression.kind !== ts.SyntaxKind.ThisKeyword &&
+    pattern !== undefined &&
+    !ts.isRegularExpressionLiteral(pattern)
+  );
 }
 
 /** `...args: any[]`: the one way to take any function without losing what its parameters infer. */

@@ -73,6 +73,9 @@ describe('architecture rules', () => {
     ['lib/core/a.ts', "/** The word any!; `enum` and this.#x in a comment */\nexport const text = 'any! enum';"],
     ['lib/core/a.ts', 'export function f(x: { y?: string }) {\n  let z = !x.y;\n  return (z = !z) !== false;\n}'],
     ['lib/core/a.ts', 'export type F = (...args: any[]) => void;'],
+    ['lib/core/a.ts', 'export const f = (x: string) => /^a+$/.test(x) && x.match(/b/) !== null;'],
+    ['lib/testing/a.ts', 'export const f = (x: string) => new RegExp(x);'],
+    ['lib/core/a.ts', 'export class A {\n  search(x: string) {\n    return this.search(x);\n  }\n}'],
     ['lib/core/exponential-2.retry-policy.ts', ''],
   ])('accept %s: %j', (path, text) => {
     expect(check({ [path]: text })).toEqual([]);
@@ -157,6 +160,11 @@ describe('architecture rules', () => {
     ['lib/core/a.ts', 'export let y = 1;', 'a.ts:1: module-level let'],
     ['lib/core/a.ts', 'var y = 1;', 'a.ts:1: module-level let'],
     ['lib/core/RetryPolicy.ts', '', 'RetryPolicy.ts:1: is not named in kebab-case'],
+    ['lib/core/a.ts', 'export const f = (x: string) => new RegExp(x);', 'a.ts:1: a RegExp made of text'],
+    ['lib/bus/a.ts', 'export const f = (x: string) => RegExp(x, "g");', 'a.ts:1: a RegExp made of text'],
+    ['lib/bus/a.ts', 'export const f = (x: string) => new globalThis.RegExp(x);', 'a.ts:1: a RegExp made of text'],
+    ['lib/a.ts', 'export const f = (x: string) => x.match(x);', 'a.ts:1: a RegExp made of text'],
+    ['lib/a.ts', 'export const f = (x: string) => x.search("^" + x);', 'a.ts:1: a RegExp made of text'],
     ['lib/core/retry_policy.ts', '', 'retry_policy.ts:1: is not named in kebab-case'],
     ['lib/core/readme.md', '', 'readme.md:1: is not named in kebab-case'],
     ['lib/transports/rabbitMq/a.ts', '', 'a.ts:1: is not named in kebab-case'],

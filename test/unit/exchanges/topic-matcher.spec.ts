@@ -208,7 +208,7 @@ describe('topicMatches', () => {
     ['nothing in between', `${'#.'.repeat(20)}x`],
     ['a word in between', `${'#.a.'.repeat(20)}x`],
     ['a star in between', `${'#.*.'.repeat(20)}x`],
-  ])('takes at most 5 ms for 20 "#" against 127 words: %s', (_, hostile) => {
+  ])('takes at most 1 ms for 20 "#" against 127 words: %s', (_, hostile) => {
     const given = Array.from({ length: 127 }, () => 'a').join('.');
     topicMatches(hostile, given);
     const times = Array.from({ length: 5 }, () => {
@@ -216,7 +216,7 @@ describe('topicMatches', () => {
       expect(topicMatches(hostile, given)).toBe(false);
       return performance.now() - begin;
     });
-    expect(Math.min(...times)).toBeLessThanOrEqual(5);
+    expect(Math.min(...times)).toBeLessThanOrEqual(1);
     expect(topicMatches(hostile, `${given}.x`)).toBe(true);
   });
 });
