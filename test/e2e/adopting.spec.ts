@@ -363,6 +363,33 @@ onRabbit('from an adopted queue to one of its own', () => {
       expect(back.items).toContainEqual(['once', 2, queue]);
     }),
   );
+
+  it(
+    'with renamedFrom: the old queue is unbound, and what waits in it and for its retry is handled',
+    withLab(RABBITMQ.url, async (lab) => {
+      const delayMs = 1_500;
+      const queue = await makeLegacy(lab);
+      lab.willRemoveGroup(retryOf(lab, delayMs));
+      lab.willRemoveGroup(`${groupOf(lab)}.retry.${delayMs}`);
+      const over = { retry: { delaysMs: [delayMs] } };
+      await send(queue, 'once');
+      const before = new Log<Seen>('events before the move');
+      const first = await lab.boot({ providers: [consumer(lab, before, adopting(lab), over)] });
+      await until('it waits', async () => (await exists(retryOf(lab, delayMs))) && before.length === 1);
+      await first.app.close();
+      await send(queue, 'waits');
+
+      const after = new Log<Seen>('events after the move');
+      const { bus } = await lab.boot({ providers: [consumer(lab, after, undefined, { ...over, renamedFrom: queue })] });
+      await after.reach(2);
+      await bus.publish('orders.created', 'new');
+      await after.settle(3);
+      // which of the first two comes first is a matter of time
+      expect(after.items).toContainEqual(['waits', 1, queue]);
+      expect(after.items).toContainEqual(['once', 2, queue]);
+      expect(after.items[2]).toEqual(['new', 1, 'orders.created']);
+    }),
+  );
 });
 
 describe('in memory', () => {
