@@ -8,6 +8,7 @@ import { resolveRabbitMqOptions } from '../../lib/transports/rabbitmq/rabbitmq.o
 import { RabbitMqTransport } from '../../lib/transports/rabbitmq/rabbitmq.transport.js';
 import { isReachable, RABBITMQ } from '../support/brokers.js';
 import { type Lab, withLab } from '../support/lab.js';
+import { byHand } from './harness/by-hand.js';
 
 /** A version whose handler fails as the payload says. */
 function version(options: OnEventOptions): { type: new () => object; seen: string[] } {
@@ -81,6 +82,37 @@ described('A group that was renamed', () => {
       expect(lab.lines.filter((line) => /removed|handles what/.test(line))).toHaveLength(2);
     }),
     90_000,
+  );
+
+  it(
+    'leaves alone what has the name of its dead letters and was not made here, and loses none of very many dead letters',
+    withLab(RABBITMQ.url, async (lab) => {
+      const foreign = lab.willRemoveGroup(`${lab.name}.foreign`);
+      const old = lab.willRemoveGroup(`${lab.name}.old`);
+      const group = lab.willRemoveGroup(`${lab.name}.new`);
+      const letters = 10_050;
+      await byHand(RABBITMQ.url, async (channel) => {
+        await channel.assertQueue(foreign, { durable: true });
+        await channel.assertQueue(`${foreign}.dlq`, { durable: true });
+        channel.sendToQueue(`${foreign}.dlq`, Buffer.from('"theirs"'));
+        await channel.checkQueue(foreign); // the broker has worked it off when it answers
+      });
+      const first = await lab.boot({ providers: [version({ group: old }).type] });
+      await first.app.close();
+      await byHand(RABBITMQ.url, async (channel) => {
+        for (let n = 0; n < letters; n++) channel.sendToQueue(`${old}.dlq`, Buffer.from('{}'), { persistent: true });
+        await channel.checkQueue(`${old}.dlq`);
+      });
+      const after = version({ group, renamedFrom: [foreign, old] });
+      const { deadLetters } = await lab.boot({ providers: [after.type], options: { transport: impatient(lab) } });
+      await until('both queues are gone', async () => !(await depth(foreign)) && !(await depth(old)), 60_000);
+      await until('the dead letters are moved', async () => (await depth(`${old}.dlq`)) === undefined, 60_000);
+      expect(await depth(foreign)).toBeUndefined();
+      expect(await depth(`${foreign}.dlq`)).toBe(1);
+      expect(await deadLetters.count(group)).toBe(letters);
+      expect(after.seen).toEqual([]);
+    }),
+    150_000,
   );
 
   it(

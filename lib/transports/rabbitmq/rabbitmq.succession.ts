@@ -5,8 +5,8 @@ import { describeError } from '../../core/failure.js';
 import { DEFAULTS, DEFERRAL_LEVELS_MS } from '../../core/limits.js';
 import type { BusLogger } from '../../core/logger.js';
 import type { Consumer } from '../../core/transport.js';
-import { rpc, withChannel } from './rabbitmq.channel.js';
-import { deadLetterQueue, retryQueue } from './rabbitmq.group-queues.js';
+import { type ChannelError, rpc, withChannel } from './rabbitmq.channel.js';
+import { DEAD_LETTER_ARGUMENTS, deadLetterQueue, retryQueue } from './rabbitmq.group-queues.js';
 import { look, type RabbitMqGroupRecord } from './rabbitmq.group-record.js';
 import type { RabbitMqLink } from './rabbitmq.link.js';
 import { bindingKey } from './rabbitmq.topology.js';
@@ -34,8 +34,8 @@ export interface SuccessionParts {
   readonly record: Pick<RabbitMqGroupRecord, 'isRead' | 'find'>;
   /** So long it must have been empty and unused: a process that shuts down has no consumer but may still hold messages. */
   readonly unusedMs: number;
-  /** Puts the dead letters of one group to those of another. */
-  readonly moveDeadLetters: (from: string, to: string) => Promise<unknown>;
+  /** Puts dead letters of one group, the oldest ones, to those of another. Resolves with their number. */
+  readonly moveDeadLetters: (from: string, to: string) => Promise<number>;
 }
 
 /**
@@ -181,9 +181,11 @@ export class RabbitMqSuccession {
   /** The queue itself last: while it is there, what has failed half-way is taken up again. */
   private async remove(connection: ChannelModel, retries: readonly string[]): Promise<void> {
     const dead = deadLetterQueue(this.previous);
-    await this.parts.moveDeadLetters(this.previous, this.group);
+    const hasOwn = await isOurs(connection, dead);
+    for (let moved = 1; hasOwn && moved > 0; ) moved = await this.parts.moveDeadLetters(this.previous, this.group);
     await withChannel(connection, async (channel) => {
-      for (const name of [...retries, dead, this.previous]) await rpc(channel.deleteQueue(name), `remove "${name}"`);
+      for (const name of [...retries, ...(hasOwn ? [dead] : []), this.previous])
+        await rpc(channel.deleteQueue(name), `remove "${name}"`);
     });
     this.emptySince = undefined;
     this.parts.logger.log(`${this.group}: "${this.previous}" was empty and unused, and is removed.`);
@@ -194,5 +196,17 @@ export class RabbitMqSuccession {
     if (this.isWarned || this.end.signal.aborted) return;
     this.isWarned = true;
     this.parts.logger.warn(`${this.group}: cannot take over "${this.previous}" yet: ${describeError(error)}`);
+  }
+}
+
+/** Whether a dead-letter queue is as this library makes them: one of that name may have been there before. */
+async function isOurs(connection: ChannelModel, queue: string): Promise<boolean> {
+  const args = { durable: true, arguments: DEAD_LETTER_ARGUMENTS };
+  try {
+    await withChannel(connection, (channel) => rpc(channel.assertQueue(queue, args), `compare "${queue}"`));
+    return true;
+  } catch (error) {
+    if ((error as ChannelError).code !== 406) throw error;
+    return false;
   }
 }
