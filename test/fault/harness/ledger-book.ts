@@ -22,7 +22,7 @@ export interface PublisherEnd {
  *     f <id> <code>       rejected, with the code of the error       e <json>       a publisher has stopped
  *     b <id> <attempt>    a handler was called                       h <id> <ms>    it has succeeded, when
  *     x <id> <attempt>    it threw, on purpose                       u <text>       an unhandled rejection
- *     w <name>            a warning of Node
+ *     w <name>            a warning of Node                          l <level> <text>   a line of the bus's log
  */
 export class LedgerBook {
   readonly folder = mkdtempSync(join(tmpdir(), 'ledgers-'));
@@ -35,8 +35,12 @@ export class LedgerBook {
   readonly ends: PublisherEnd[] = [];
   readonly unhandledRejections: string[] = [];
   readonly warnings: string[] = [];
+  /** What buses have logged, of those programs that write it down. */
+  readonly logs: string[] = [];
   /** Handled successfully, copies included. */
   handlings = 0;
+  /** Handler calls of all, whatever came of them. */
+  runs = 0;
   thrown = 0;
   lastHandledAt = 0;
   private readonly reserved = new Map<string, number>();
@@ -93,6 +97,7 @@ export class LedgerBook {
         this.rejected.set(second, (this.rejected.get(second) ?? 0) + 1);
         break;
       case 'b':
+        this.runs++;
         this.calls.set(first, (this.calls.get(first) ?? 0) + 1);
         break;
       case 'h':
@@ -111,6 +116,9 @@ export class LedgerBook {
         break;
       case 'w':
         this.warnings.push(first);
+        break;
+      case 'l':
+        this.logs.push(line.slice(2));
         break;
       default:
         throw new Error(`A ledger has a line that nobody wrote: ${line}`);

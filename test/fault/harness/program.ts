@@ -9,7 +9,18 @@ export interface ProgramMessage {
   readonly [field: string]: unknown;
 }
 
-export type ProgramName = 'publisher' | 'worker' | 'service' | 'soak' | 'leaks' | 'crasher';
+export type ProgramName =
+  | 'publisher'
+  | 'worker'
+  | 'service'
+  | 'soak'
+  | 'leaks'
+  | 'crasher'
+  | 'delays'
+  | 'poison'
+  | 'operator'
+  | 'deployed'
+  | 'renamed';
 
 const READY_MS = 60_000;
 const OUTPUT_LINES = 20;

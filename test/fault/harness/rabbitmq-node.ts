@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { existsSync, openSync } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -208,6 +208,13 @@ export class RabbitMqNode {
   async output(): Promise<string> {
     const text = await readFile(join(this.folder, 'log', 'output.log'), 'utf8').catch(() => '');
     return text.split('\n').slice(-30).join('\n');
+  }
+
+  /** Its whole log, from warnings on. */
+  async log(): Promise<string> {
+    const folder = join(this.folder, 'log');
+    const files = (await readdir(folder)).filter((file) => file.endsWith('.log'));
+    return (await Promise.all(files.map((file) => readFile(join(folder, file), 'utf8')))).join('');
   }
 
   async dispose(): Promise<void> {

@@ -29,5 +29,6 @@ process.on('message', ({ kind, probe }: { readonly kind: string; readonly probe?
   if (kind === 'go') void load.run().then((end) => process.send?.({ kind: 'finished', ...end }));
   else if (kind === 'stop') load.stop();
   else if (kind === 'probe') void load.probe(probe ?? 0);
+  else if (kind === 'poison') void load.poison().then((id) => process.send?.({ kind: 'poisoned', id }));
 });
 process.send?.({ kind: 'ready' });

@@ -9,6 +9,8 @@ const RESERVE = 1_000;
 const GRACE_MS = 1_000;
 const REJECTED_PAUSE_MS = 20;
 const CLOSED = 'BUS_CLOSED';
+const UNROUTED = 'UNROUTED';
+const TOPICS = ['work.do'];
 
 /** Publishes as fast as it is answered, and keeps book of every outcome. */
 export class PublisherLoad {
@@ -50,6 +52,14 @@ export class PublisherLoad {
     await this.publish({ probe });
   }
 
+  /** One more that crashes whoever can be crashed. @returns its id */
+  async poison(): Promise<string> {
+    const id = `${this.settings.publisher}-${this.next}`;
+    const code = await this.publish({ poison: true });
+    if (code !== undefined) throw new Error(`The poison was rejected: ${code}`);
+    return id;
+  }
+
   private async loop(): Promise<void> {
     while (!this.isStopped) {
       const code = await this.publish({});
@@ -69,12 +79,18 @@ export class PublisherLoad {
     const id = `${this.settings.publisher}-${n}`;
     const began = performance.now();
     let code: string | undefined;
+    const { topics = TOPICS, unroutable = 'reject' } = this.settings;
+    const topic = topics[n % topics.length] ?? 'work.do';
     try {
-      await this.bus.publish('work.do', { id, n, pad: this.pad, ...more }, { id, unroutable: 'reject' });
-      this.confirmed++;
-      this.ledger.note(`c ${id}`);
+      const { routed } = await this.bus.publish(topic, { id, n, pad: this.pad, ...more }, { id, unroutable });
+      if (routed === false) code = UNROUTED;
     } catch (error) {
       code = (error as EventBusError).code ?? String(error);
+    }
+    if (code === undefined) {
+      this.confirmed++;
+      this.ledger.note(`c ${id}`);
+    } else {
       this.rejected++;
       this.ledger.note(`f ${id} ${code}`);
     }

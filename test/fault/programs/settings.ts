@@ -1,4 +1,4 @@
-import { BusClosedError, type EventBusService } from '../../../lib/index.js';
+import { BusClosedError, type BusLogger, type EventBusService } from '../../../lib/index.js';
 import { Ledger } from '../harness/ledger.js';
 
 export interface ProgramSettings {
@@ -15,6 +15,8 @@ export interface WorkerSettings extends ProgramSettings {
   readonly handlerMs: number;
   /** One of so many events fails at its first attempt; 0 for none. */
   readonly failOneOf?: number;
+  /** Of its retry policy. Default 5. */
+  readonly attempts?: number;
   /** `false`: consumes when it is told to `go`. */
   readonly autoStart?: boolean;
   readonly deadlineMs?: number;
@@ -31,6 +33,10 @@ export interface PublisherSettings extends ProgramSettings {
   readonly pauseMs?: number;
   readonly bytes?: number;
   readonly deadlineMs?: number;
+  /** Published to in turn. Default: `work.do` alone. */
+  readonly topics?: readonly string[];
+  /** What nobody gets counts as rejected, whatever this says. Default `reject`. */
+  readonly unroutable?: 'reject' | 'warn';
 }
 
 /** A retry as short as the retries of tests are. */
@@ -52,6 +58,12 @@ export function openLedger(path: string): Ledger {
   // whoever started it is gone
   process.on('disconnect', () => process.exit(1));
   return ledger;
+}
+
+/** Has what a bus logs on record, as `l` lines. */
+export function ledgerLogger(ledger: Ledger): BusLogger {
+  const write = (level: string) => (text: string) => ledger.note(`l ${level} ${String(text).replaceAll('\n', ' | ')}`);
+  return { log: write('log'), warn: write('warn'), error: write('error') };
 }
 
 /** Begins to consume; that it has been told to end before it could is no failure. */

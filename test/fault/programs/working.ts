@@ -22,8 +22,8 @@ export async function work({ id, n }: Work, attempt: number, settings: WorkerSet
   ledger.write(`h ${id} ${Date.now()}`);
 }
 
-export function consumeOptions({ prefetch, concurrency }: WorkerSettings): EventBusOptions['consume'] {
-  const retry = fixed({ attempts: 5, delayMs: RETRY_MS });
+export function consumeOptions({ prefetch, concurrency, attempts = 5 }: WorkerSettings): EventBusOptions['consume'] {
+  const retry = fixed({ attempts, delayMs: RETRY_MS });
   return { prefetch, concurrency, maxConcurrency: 1_000, retry };
 }
 
