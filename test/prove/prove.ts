@@ -2,18 +2,39 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { crashes } from './crashes.proof.js';
+import { delays } from './delays.proof.js';
+import { deploys } from './deploys.proof.js';
 import { kills } from './kills.proof.js';
 import { leaks } from './leaks.proof.js';
 import { mutation } from './mutation.proof.js';
+import { poison } from './poison.proof.js';
 import { readReports, withProofs } from './promises.js';
 import type { Figures, Proof } from './proof.js';
 import { recovery } from './recovery.proof.js';
+import { rename } from './rename.proof.js';
+import { replay } from './replay.proof.js';
 import { resets } from './resets.proof.js';
 import { sigterms } from './sigterms.proof.js';
 import { soak } from './soak.proof.js';
 import { workers } from './workers.proof.js';
 
-const PROOFS: readonly Proof[] = [kills, recovery, resets, workers, sigterms, leaks, mutation, soak];
+const PROOFS: readonly Proof[] = [
+  kills,
+  recovery,
+  resets,
+  workers,
+  crashes,
+  sigterms,
+  delays,
+  poison,
+  replay,
+  deploys,
+  rename,
+  leaks,
+  mutation,
+  soak,
+];
 
 /** @returns whether every bar was cleared */
 export async function prove(root: string, args: readonly string[]): Promise<boolean> {

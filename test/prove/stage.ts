@@ -1,11 +1,18 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { Fleet } from '../fault/harness/fleet.js';
 import { LedgerBook, type PublisherEnd } from '../fault/harness/ledger-book.js';
-import type { Program } from '../fault/harness/program.js';
+import type { Program, ProgramName } from '../fault/harness/program.js';
 import { drainQueues } from '../fault/harness/queue-contents.js';
 import { RabbitMqNode } from '../fault/harness/rabbitmq-node.js';
 import { type Verdict, verify } from '../fault/harness/verdict.js';
-import { type PublisherSettings, RETRY_MS, type WorkerSettings } from '../fault/programs/settings.js';
+import type { DeployedSettings } from '../fault/programs/deployed.js';
+import {
+  type ProgramSettings,
+  type PublisherSettings,
+  RETRY_MS,
+  type WorkerSettings,
+} from '../fault/programs/settings.js';
+import { Operator } from './operator.js';
 import { atMost, type Figures } from './proof.js';
 
 export const GROUP = 'work';
@@ -14,13 +21,15 @@ const POLL_MS = 25;
 const DRAIN_QUIET_MS = 20_000;
 const END_MS = 15_000;
 
+type Handling = Omit<WorkerSettings, 'url' | 'ledger' | 'group' | 'exchange'> & { readonly url?: string };
+
 /** What became of the messages, in the words of a report. */
 class Judgement {
   constructor(
     private readonly verdict: Verdict,
     private readonly book: LedgerBook,
     private readonly ends: readonly PublisherEnd[],
-    private readonly dead: number,
+    readonly dead: number,
     private readonly left: number,
   ) {}
 
@@ -66,6 +75,7 @@ class Judgement {
 export class Stage {
   readonly book = new LedgerBook();
   private readonly fleets: Fleet[] = [];
+  private readonly operators: Operator[] = [];
   private publisherCount = 0;
 
   private constructor(readonly node: RabbitMqNode) {}
@@ -80,12 +90,12 @@ export class Stage {
     }
   }
 
-  workers(
-    settings: Omit<WorkerSettings, 'url' | 'ledger' | 'group' | 'exchange'> & { readonly url?: string },
-    spares = 0,
-  ): Fleet {
-    const common = { url: this.node.url(), group: GROUP, exchange: EXCHANGE };
-    return this.fleet('worker', () => ({ ...common, ...settings, ledger: this.book.open('worker') }), spares);
+  workers(settings: Handling, spares = 0): Fleet {
+    return this.handlers('worker', settings, spares);
+  }
+
+  crashers(settings: Handling, spares = 0): Fleet {
+    return this.handlers('crasher', settings, spares);
   }
 
   publishers(
@@ -97,9 +107,23 @@ export class Stage {
     return this.fleet('publisher', () => this.publisherSettings({ ...common, ...settings }, 'publisher'));
   }
 
+  /** Versions of one service. */
+  deployed(settings: Omit<DeployedSettings, keyof ProgramSettings | 'publisher'>): Fleet {
+    const common = { url: this.node.url(), group: GROUP, exchange: EXCHANGE };
+    return this.fleet('deployed', () => this.publisherSettings({ ...common, ...settings }, 'deployed'));
+  }
+
   services(settings: object, spares = 0): Fleet {
     const common = { url: this.node.url(), group: GROUP, exchange: EXCHANGE };
     return this.fleet('service', () => this.publisherSettings({ ...common, ...settings }, 'service'), spares);
+  }
+
+  /** Somebody who reads and replays the dead letters of a group. */
+  async operator(group = GROUP): Promise<Operator> {
+    const common = { url: this.node.url(), group, exchange: EXCHANGE };
+    const operator = await Operator.start({ ...common, ledger: this.book.open('operator') });
+    this.operators.push(operator);
+    return operator;
   }
 
   /** Waits for a fact of the ledgers; fails when a program has ended by itself, or nothing has come for too long. */
@@ -108,7 +132,7 @@ export class Stage {
     let since = Date.now();
     while (!condition(this.book.read())) {
       for (const fleet of this.fleets) fleet.assertAlive();
-      const now = this.book.confirmed.size + this.book.handlings;
+      const now = this.book.confirmed.size + this.book.handlings + this.book.thrown;
       if (now !== progress) {
         progress = now;
         since = Date.now();
@@ -129,12 +153,28 @@ export class Stage {
   /**
    * Lets the workers finish, ends everything in order, reads what is left in the queues, and judges.
    * @param ends what became of the publishes of each publisher
+   * @param group whose queues are read
    */
   async judge(
     faults: number,
     ends: readonly PublisherEnd[],
     retryDelaysMs: readonly number[] = [],
+    group = GROUP,
   ): Promise<Judgement> {
+    const { book } = this;
+    await this.settle();
+    await this.endPrograms();
+    book.read();
+    for (const text of book.unhandledRejections.slice(0, 3)) console.log(`  unhandled rejection: ${text}`);
+    const { left, dead } = await drainQueues(this.node.url(), group, retryDelaysMs);
+    const { confirmed, sent, handled } = book;
+    const pending = sumOf(ends, 'pending');
+    const verdict = verify({ confirmed, sent, handled, dead, left, pending, faults });
+    return new Judgement(verdict, book, ends, dead.size, left.size);
+  }
+
+  /** Until all that is confirmed is handled, or nothing has been handled for long. */
+  async settle(): Promise<void> {
     const { book } = this;
     let seen = -1;
     let since = Date.now();
@@ -145,18 +185,11 @@ export class Stage {
       }
       await pause(10 * POLL_MS);
     }
-    await this.endPrograms();
-    book.read();
-    for (const text of book.unhandledRejections.slice(0, 3)) console.log(`  unhandled rejection: ${text}`);
-    const { left, dead } = await drainQueues(this.node.url(), GROUP, retryDelaysMs);
-    const { confirmed, sent, handled } = book;
-    const pending = sumOf(ends, 'pending');
-    const verdict = verify({ confirmed, sent, handled, dead, left, pending, faults });
-    return new Judgement(verdict, book, ends, dead.size, left.size);
   }
 
   async endPrograms(): Promise<void> {
     await Promise.all(this.fleets.map((fleet) => fleet.dispose(END_MS)));
+    await Promise.all(this.operators.map((operator) => operator.end()));
   }
 
   private async clear(): Promise<void> {
@@ -166,7 +199,12 @@ export class Stage {
     else console.log(`  ledgers: ${this.book.folder}`);
   }
 
-  private fleet(name: 'worker' | 'publisher' | 'service', settings: () => object, spares = 0): Fleet {
+  private handlers(name: ProgramName, settings: Handling, spares: number): Fleet {
+    const common = { url: this.node.url(), group: GROUP, exchange: EXCHANGE };
+    return this.fleet(name, () => ({ ...common, ...settings, ledger: this.book.open(name) }), spares);
+  }
+
+  private fleet(name: ProgramName, settings: () => object, spares = 0): Fleet {
     const fleet = new Fleet(name, settings, spares);
     this.fleets.push(fleet);
     return fleet;

@@ -5,6 +5,12 @@ export function median(values: readonly number[]): number {
   return (low + high) / 2;
 }
 
+/** The smallest value that so much of them does not exceed: `quantile(values, 0.99)`. */
+export function quantile(values: readonly number[], part: number): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.max(0, Math.ceil(part * sorted.length) - 1)] ?? Number.NaN;
+}
+
 /** The median of the slopes between all pairs of points: a few outliers do not move it. */
 export function theilSen(points: readonly (readonly [x: number, y: number])[]): number {
   const slopes: number[] = [];
