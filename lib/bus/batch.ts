@@ -91,7 +91,7 @@ export class Batch {
     if (!(error instanceof BatchError)) return () => ({ error });
     const failures = new Map<unknown, { readonly error: unknown }>();
     for (const { index, error: reason } of error.failures) {
-      const isKnown = typeof index === 'number' && Number.isInteger(index) && index >= 0 && index < size;
+      const isKnown = Number.isInteger(index) && index >= 0 && index < size;
       if (isKnown && !failures.has(index)) {
         failures.set(index, { error: reason });
         continue;

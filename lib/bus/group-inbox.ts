@@ -88,8 +88,7 @@ export class GroupInbox {
 
   private say(what: string, error: unknown): void {
     const now = performance.now();
-    const last = this.said.get(what);
-    if (last !== undefined && now - last < SAY_AGAIN_MS) return;
+    if (now - (this.said.get(what) ?? Number.NEGATIVE_INFINITY) < SAY_AGAIN_MS) return;
     this.said.set(what, now);
     const { group, logger } = this.options;
     logger.error(`${group}: the inbox failed on ${what}: ${describeError(error)}. ${CONSEQUENCES[what]}`);

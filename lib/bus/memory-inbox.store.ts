@@ -35,6 +35,11 @@ export class MemoryInboxStore implements InboxStore {
     this.now = now;
   }
 
+  /** Handled messages that it holds now, all groups together. */
+  get size(): number {
+    return [...this.groups.values()].reduce((sum, { handled }) => sum + handled.size, 0);
+  }
+
   async claim(group: string, messageId: string, leaseMs: number, owner: string): Promise<'new' | 'done' | 'busy'> {
     const { claims, handled } = this.of(group);
     const now = this.now();
@@ -69,11 +74,10 @@ export class MemoryInboxStore implements InboxStore {
 
   /** Claims are not counted: there are no more of them than handlers run, and without them two would run at one time. */
   private makeRoom(now: number): void {
+    if (this.size < this.maxEntries) return;
     const all = [...this.groups.values()].map(({ handled }) => handled);
-    const count = (): number => all.reduce((sum, { size }) => sum + size, 0);
-    if (count() < this.maxEntries) return;
     for (const handled of all) handled.expire(now);
-    while (count() >= this.maxEntries) {
+    while (this.size >= this.maxEntries) {
       const [first] = all.flatMap((handled) => handled.oldest ?? []).toSorted((a, b) => a.until - b.until);
       if (!first) return;
       for (const handled of all) if (handled.oldest === first) handled.remove(first.id);

@@ -2,8 +2,8 @@
  * Remembers what a group has handled, so that a duplicate has no second effect. Shared by all instances of a service if
  * duplicates are to be recognized by another instance than the one that handled the first.
  *
- * A store may fail, or take its time: no message is lost by that. When `claim` rejects or takes longer than 5 seconds (or half
- * the handler's `timeoutMs`), the message is put off without an attempt being counted; when `done` or `forget` does, that is
+ * A store may fail, or take its time: no message is lost by that. When `claim` rejects or takes longer than 5 seconds, or than
+ * half of the handler's `timeoutMs`, the message is put off without an attempt being counted; when `done` or `forget` does, that is
  * logged.
  */
 export interface InboxStore {

@@ -135,6 +135,17 @@ describe('BatchRunner', () => {
       ]);
     });
 
+    it('with no more than it may hold, however many have come meanwhile', async () => {
+      const { started, deliver, ends, runner } = setUp();
+      for (const id of ['a', 'b', 'c', 'd', 'e', 'f', 'g']) deliver(id);
+      await tick();
+      expect(runner.stats()).toMatchObject({ running: 1, waiting: 4 });
+      ends[0]?.resolve(undefined);
+      await tick();
+      expect(started[1]).toEqual(['d', 'e', 'f']);
+      expect(runner.stats()).toMatchObject({ running: 1, waiting: 1 });
+    });
+
     it('with what is left over when that has waited for its own time', async () => {
       const { started, deliver } = setUp({ concurrency: 2 });
       deliver('a');
@@ -263,7 +274,7 @@ describe('BatchRunner', () => {
   });
 
   it('settles what cannot be handled by itself, and hands on the rest', async () => {
-    const { deliver, started, ends } = setUp({ size: 5 });
+    const { deliver, started, ends, runner } = setUp({ size: 5 });
     const broken = deliver('a', { message: { body: Buffer.from('{') } });
     const b = deliver('b');
     const expired = deliver('c', { message: { expiresAt: Date.now() - 1 } });
@@ -278,6 +289,7 @@ describe('BatchRunner', () => {
       [{ kind: 'retry', delayMs: 70, attempt: 2 }],
     ]);
     expect(b.outcomes).toEqual([]);
+    expect(runner.stats()).toMatchObject({ running: 1 }); // it keeps its place
     ends[0]?.resolve(undefined);
     await tick();
     expect(b.outcomes).toEqual([ACK]);

@@ -452,7 +452,7 @@ describe('Consumption', () => {
 
     it.each<[string, readonly string[] | undefined, string]>([
       ['the group', undefined, 'dev.mail'],
-      ['the oldest name that it had', ['post', 'letters'], 'dev.letters'],
+      ['the oldest name that it had', ['post', 'mailing', 'letters'], 'dev.letters'],
     ])('knows the work by the namespace and %s', async (_, renamedFrom, scope) => {
       const { store, claims } = aStore();
       const { consumption, add, transport } = setUp({ options: { namespace: 'dev' }, parts: { inbox: store } });

@@ -72,6 +72,7 @@ describe('GroupInbox', () => {
       await claim.take();
       await jest.advanceTimersByTimeAsync(ms);
     };
+    await jest.advanceTimersByTimeAsync(40_000);
     await failFor(29_999);
     await failFor(1);
     expect(logger.lines).toHaveLength(1);

@@ -94,6 +94,38 @@ describe('MemoryInboxStore', () => {
     expect(await claim('1', 'b', 'billing')).toBe('done');
   });
 
+  it('tells the same message of two groups apart when it forgets', async () => {
+    const { clock, claim, handle, store } = setUp(2);
+    await handle('1', 'audit', 1_000);
+    clock.now = 1;
+    await handle('1', 'mail', 1_000);
+    await handle('2', 'mail', 1_000);
+    expect(store.size).toBe(2);
+    expect(await claim('1', 'b', 'audit')).toBe('new');
+    expect(await claim('1', 'b', 'mail')).toBe('done');
+  });
+
+  it('drops what is over when its group is asked again', async () => {
+    const { clock, claim, handle, store } = setUp();
+    for (const id of ['1', '2', '3']) await handle(id);
+    expect(store.size).toBe(3);
+    clock.now = 1_000;
+    await claim('4');
+    expect(store.size).toBe(3);
+    clock.now = 1_001;
+    await claim('4');
+    expect(store.size).toBe(0);
+  });
+
+  it('knows what is over also behind what lasts longer', async () => {
+    const { clock, claim, handle } = setUp();
+    await handle('1', 'mail', 1_000);
+    await handle('2', 'mail', 10);
+    clock.now = 11;
+    expect(await claim('1')).toBe('done');
+    expect(await claim('2')).toBe('new');
+  });
+
   it('forgets nothing for what is over anyway', async () => {
     const { clock, claim, handle } = setUp(2);
     await handle('1', 'mail', 5_000);
