@@ -1,12 +1,15 @@
 import 'reflect-metadata';
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
-import { Injectable } from '@nestjs/common';
+import { Injectable, UsePipes, ValidationPipe } from '@nestjs/common';
 import { ModuleRef, ModulesContainer } from '@nestjs/core';
 import type { TestingModule } from '@nestjs/testing';
 import { connect } from 'amqplib';
+import { IsIn } from 'class-validator';
 import {
   type Connection,
+  type DeadLetter,
   DeadLetterService,
+  defineEvent,
   EVENT_BUS_CONNECTION,
   EVENT_BUS_EXCHANGE_HANDLER,
   EVENT_BUS_OPTIONS,
@@ -22,6 +25,7 @@ import {
 } from '../../lib/index.js';
 import { bounded, until } from '../../lib/testing/contract/until.js';
 import { Lab } from '../support/lab.js';
+import { nestedHeader, publishRaw } from '../support/nested-headers.js';
 import { CANARIES, type CanaryKind, leaksOf } from './harness/canaries.js';
 import { CertificateAuthority } from './harness/certificates.js';
 import { Door } from './harness/door.js';
@@ -66,15 +70,35 @@ let front: TlsFront;
 let authority: CertificateAuthority;
 let lab: Lab;
 
-const logger = {
-  log: (...line: unknown[]) => void lines.push(line),
-  warn: (...line: unknown[]) => void lines.push(line),
-  error: (...line: unknown[]) => void lines.push(line),
-};
+/** What is written beside the dead letters of each group; the letters themselves have the payload, as they should. */
+const remarks = new Map<string, readonly Pick<DeadLetter, 'reason' | 'error'>[]>();
+
+const write = (...line: unknown[]): void => void lines.push(line);
+const logger = { log: write, warn: write, error: write, debug: write, verbose: write, fatal: write };
 
 const schema: StandardSchema<object> = {
   '~standard': { version: 1, vendor: 'test', validate: () => ({ issues: [{ message: 'is wrong', path: ['card'] }] }) },
 };
+
+/** As some vendors write it. */
+const quotingSchema: StandardSchema<typeof SECRET> = {
+  '~standard': {
+    version: 1,
+    vendor: 'test',
+    validate: (value) => ({
+      issues: [
+        { message: `Invalid enum value, received '${(value as typeof SECRET).card}'`, path: ['card'] },
+        { message: `Invalid input: ${JSON.stringify(value)}` },
+      ],
+    }),
+  },
+};
+const Quoted = defineEvent<typeof SECRET>('pay.quoted', { schema: quotingSchema });
+
+class Payment {
+  @IsIn(['none'], { message: 'card $value is unknown' })
+  card!: string;
+}
 
 @Injectable()
 class PaymentListener {
@@ -96,6 +120,13 @@ class PaymentListener {
 
   @OnEvent('pay.checked', { retry: false, schema })
   checked(): void {}
+
+  @OnEvent('pay.quoted', { retry: false, schema: quotingSchema })
+  quoted(): void {}
+
+  @OnEvent('pay.piped', { retry: false })
+  @UsePipes(new ValidationPipe({ forbidUnknownValues: true }))
+  piped(_payment: Payment): void {}
 
   @OnEvent('pay.plain', { retry: false })
   plain(): void {}
@@ -155,15 +186,32 @@ async function misuse(app: TestingModule, bus: EventBusService, deadLetters: Dea
   await tell('an unknown option', publish('pay.plain', SECRET, { secret: CANARIES.payload }));
   await tell('an aborted publish', publish('pay.plain', SECRET, { signal: AbortSignal.abort() }));
 
-  for (const topic of ['pay.fail', 'pay.slow', 'pay.checked']) await publish(topic, SECRET);
+  await tell('a payload that its schema quotes', bus.publish(Quoted, SECRET, WITH_HEADER));
+  await tell('a payload that names a prototype', publish('pay.plain', JSON.parse(`{"__proto__":"${SECRET.card}"}`)));
+
+  for (const topic of ['pay.fail', 'pay.slow', 'pay.checked', 'pay.quoted', 'pay.piped']) await publish(topic, SECRET);
   const client = await connect(node.url());
   client.on('error', () => undefined);
   const channel = await client.createChannel();
   const headers = { token: CANARIES.header };
-  for (const body of [`${CANARIES.payload} is no JSON`, `{"card":"${CANARIES.payload}`, `["${CANARIES.payload}",]`]) {
+  for (const body of [
+    `${CANARIES.payload} is no JSON`,
+    `{"card":"${CANARIES.payload}`,
+    `["${CANARIES.payload}",]`,
+    `{"__proto__":{"card":"${CANARIES.payload}"}}`,
+  ]) {
     channel.publish(lab.exchange, 'pay.plain', Buffer.from(body), { headers });
   }
-  channel.publish(lab.exchange, 'pay.plain', Buffer.from('1'), { headers, contentType: CANARIES.payload });
+  const secret = Buffer.from(JSON.stringify(SECRET));
+  for (const options of [
+    { headers, contentType: CANARIES.payload },
+    { headers, contentEncoding: CANARIES.payload },
+    { headers: { ...headers, more: CANARIES.header.repeat(2_000) } },
+    { headers: { ...headers, 'eb-due': Number.MAX_SAFE_INTEGER } },
+  ]) {
+    channel.publish(lab.exchange, 'pay.plain', secret, options);
+  }
+  await publishRaw(node.url(), lab.exchange, 'pay.plain', nestedHeader(), { headers, body: JSON.stringify(SECRET) });
   await channel.assertQueue('taken.group', { durable: true });
   await client.close();
   await tell(
@@ -175,10 +223,19 @@ async function misuse(app: TestingModule, bus: EventBusService, deadLetters: Dea
     ['fail', 1],
     ['slow', 1],
     ['checked', 1],
-    ['plain', 4],
+    ['quoted', 1],
+    ['piped', 1],
+    ['plain', 9],
   ] as const) {
     await until(`${method} is dead`, async () => (await deadLetters.count(group(method))) === count);
+    const letters = await deadLetters.list(group(method));
+    remarks.set(
+      method,
+      letters.map(({ reason, error }) => ({ reason, ...(error && { error }) })),
+    );
   }
+  await deadLetters.replay(group('fail'));
+  await until('it has failed again', async () => (await deadLetters.count(group('fail'))) === 1);
   await tell('a replay to nobody', deadLetters.replay('no.such.group', {}));
   rawLeaks = leaksOf(app.get<Connection>(EVENT_BUS_CONNECTION).raw());
 }
@@ -320,6 +377,22 @@ describeWithServer('secrets are not shown', () => {
       expect(leaks.get(what)).toEqual([]);
     },
   );
+
+  it('in no remark beside a dead letter', () => {
+    const reasons = [...remarks].map(([method, all]) => [method, all.map(({ reason }) => reason).toSorted()]);
+    expect(Object.fromEntries(reasons)).toEqual({
+      fail: ['attempts-exhausted'],
+      slow: ['attempts-exhausted'],
+      checked: ['validation'],
+      quoted: ['validation'],
+      piped: ['validation'],
+      plain: [...Array<string>(8).fill('undecodable'), 'validation'],
+    });
+    expect([...remarks.values()].flat().filter((remark) => leaksOf(remark).length > 0)).toEqual([]);
+    // the path is told nevertheless
+    expect(remarks.get('quoted')?.[0]?.error?.message).toContain('card: is not valid');
+    expect(remarks.get('piped')?.[0]?.error?.message).toContain('card is not valid');
+  });
 
   it('not in any other provider of the module', () => {
     expect(Object.keys(providerLeaks).length).toBeGreaterThan(10);
