@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { crashes } from './crashes.proof.js';
 import { delays } from './delays.proof.js';
 import { deploys } from './deploys.proof.js';
+import { fuzz } from './fuzz.proof.js';
 import { kills } from './kills.proof.js';
 import { leaks } from './leaks.proof.js';
 import { mutation } from './mutation.proof.js';
@@ -31,6 +32,7 @@ const PROOFS: readonly Proof[] = [
   replay,
   deploys,
   rename,
+  fuzz,
   leaks,
   mutation,
   soak,
