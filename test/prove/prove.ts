@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { attacks } from './attacks.proof.js';
 import { crashes } from './crashes.proof.js';
 import { delays } from './delays.proof.js';
 import { deploys } from './deploys.proof.js';
@@ -32,6 +33,7 @@ const PROOFS: readonly Proof[] = [
   replay,
   deploys,
   rename,
+  attacks,
   fuzz,
   leaks,
   mutation,
