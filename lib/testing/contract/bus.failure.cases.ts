@@ -2,11 +2,12 @@ import assert from 'node:assert/strict';
 import { Injectable, type Type } from '@nestjs/common';
 import type { EventContext } from '../../bus/event-context.js';
 import { DeadLetterError, RetryLaterError } from '../../core/errors.js';
-import { exponential } from '../../core/retry-policy.js';
+import { exponential, fixed } from '../../core/retry-policy.js';
 import { OnEvent, type OnEventOptions } from '../../decorators/on-event.decorator.js';
 import type { ContractCase } from './contract.js';
 import { busCase } from './contract-case.js';
 import { Log } from './log.js';
+import { until } from './until.js';
 
 /** The dispatcher counts as due what is due so soon; timers and clocks of two machines may differ a little more. */
 const TOLERANCE_MS = 25;
@@ -216,16 +217,43 @@ export const FAILURE_CASES: readonly ContractCase[] = [
   }),
 
   busCase(
+    'C12 an event that expires while it waits to be tried again, or is put off, is not handled',
+    async (bench) => {
+      const [expiresInMs, waitMs] = [1_000, 1_500];
+      const seen = new Log<string>('events');
+      @Injectable()
+      class WaitingListener {
+        @OnEvent('order', { group: `${bench.name}.waiting`, retry: fixed({ attempts: 3, delayMs: waitMs }) })
+        on(payload: 'fails' | 'waits' | 'delayed'): void {
+          seen.add(payload);
+          if (payload === 'waits') throw new RetryLaterError(waitMs);
+          if (payload === 'fails') throw new Error('as asked');
+        }
+      }
+      const { bus, deadLetters, statsOf } = await bench.start({ providers: [WaitingListener] });
+      await bus.publish('order', 'fails', { expiresInMs });
+      await bus.publish('order', 'waits', { expiresInMs });
+      await bus.publish('order', 'delayed', { expiresInMs, delayMs: waitMs });
+      const group = `${bench.name}.waiting`;
+      await until('all have expired', () => statsOf(group).expired === 3);
+      assert.deepEqual(seen.items.toSorted(), ['fails', 'waits']);
+      const { retried, deadLettered, handled } = statsOf(group);
+      assert.deepEqual({ retried, deadLettered, handled }, { retried: 1, deadLettered: 0, handled: 0 });
+      assert.equal(await deadLetters.count(group), 0);
+    },
+  ),
+
+  busCase(
     'dead letters are listed, replayed by id and purged, and replay reaches the failing group only',
     async (bench) => {
       let isBroken = true;
-      const [fixed, other] = [new Log<unknown>('events'), new Log<unknown>('events')];
+      const [mended, other] = [new Log<unknown>('events'), new Log<unknown>('events')];
       @Injectable()
       class OrderListener {
         @OnEvent('order', { retry: false })
         failing(payload: unknown): void {
           if (isBroken) throw new Error('bug');
-          fixed.add(payload);
+          mended.add(payload);
         }
         @OnEvent('order')
         healthy(payload: unknown): void {
@@ -241,9 +269,9 @@ export const FAILURE_CASES: readonly ContractCase[] = [
       assert.equal((await deadLetters.list(group, { limit: 1 })).length, 1);
       isBroken = false;
       assert.equal(await deadLetters.replay(group, { ids: ids.slice(1, 2) }), 1);
-      assert.deepEqual(await fixed.settle(1), [2]);
+      assert.deepEqual(await mended.settle(1), [2]);
       assert.equal(await deadLetters.replay(group, { limit: 1 }), 1);
-      await fixed.settle(2);
+      await mended.settle(2);
       assert.equal(await deadLetters.purge(group), 1);
       assert.equal(await deadLetters.count(group), 0);
       assert.equal(other.length, 3);

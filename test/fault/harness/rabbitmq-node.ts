@@ -33,6 +33,8 @@ export interface RabbitMqNodeOptions {
   };
   /** Further lines of rabbitmq.conf. */
   readonly config?: readonly string[];
+  /** What rabbitmq.conf has no word for: settings of the server's application, as Erlang terms. */
+  readonly advanced?: readonly string[];
 }
 
 /** Where the server script of this machine is, or undefined. */
@@ -60,7 +62,7 @@ export class RabbitMqNode {
   ) {}
 
   /** Made, not started. */
-  static async create({ tls, config = [] }: RabbitMqNodeOptions = {}): Promise<RabbitMqNode> {
+  static async create({ tls, config = [], advanced = [] }: RabbitMqNodeOptions = {}): Promise<RabbitMqNode> {
     const server = findRabbitMqServer();
     if (server === undefined) {
       const looked = SERVERS.join(' or ');
@@ -89,6 +91,7 @@ export class RabbitMqNode {
       ...config,
     ];
     await writeFile(path('rabbitmq.conf'), `${lines.join('\n')}\n`);
+    await writeFile(path('advanced.config'), `[{rabbit, [${advanced.join(', ')}]}].\n`);
     await writeFile(path('enabled_plugins'), '[].\n');
     await writeFile(path('env.conf'), '');
     const env = {
@@ -100,6 +103,7 @@ export class RabbitMqNode {
       RABBITMQ_MNESIA_BASE: path('mnesia'),
       RABBITMQ_LOG_BASE: path('log'),
       RABBITMQ_CONFIG_FILE: path('rabbitmq.conf'),
+      RABBITMQ_ADVANCED_CONFIG_FILE: path('advanced.config'),
       RABBITMQ_ENABLED_PLUGINS_FILE: path('enabled_plugins'),
       RABBITMQ_CONF_ENV_FILE: path('env.conf'),
       ERL_EPMD_PORT: String(epmdPort),
