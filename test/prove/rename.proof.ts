@@ -126,6 +126,6 @@ export const rename: Proof = {
   name: 'rename',
   promise: 'A group is renamed under load: nothing is lost, nothing has an effect twice, and its old queues go.',
   limits:
-    'Old and new version run side by side and share an inbox, which is in memory here. Old dead letters would stay, with their queue.',
+    'Old and new version run side by side and share an inbox, which is in memory here. Of dead letters under the old name it says nothing.',
   run,
 };

@@ -43,7 +43,7 @@ const settings = readSettings<PoisonSettings>();
 openLedger(settings.ledger);
 const TICK_MS = 5;
 const PATIENCE_MS = 30_000;
-const GAP_MS = 200;
+const GAP_MS = 50;
 
 const publishedAt = new Map<string, number>();
 let latencies: number[] = [];
@@ -121,7 +121,6 @@ async function run(): Promise<PoisonEnd> {
   for (let pair = 0; pair < settings.pairs; pair++) {
     // neither kind is always the first, so that a drift favours none
     for (const isPoisoned of pair % 2 === 0 ? [false, true] : [true, false]) {
-      globalThis.gc?.();
       await pause(GAP_MS);
       windows.push(await window(isPoisoned));
       process.send?.({ kind: 'window', isPoisoned });
