@@ -31,6 +31,9 @@ interface Envelope {
   readonly data: Order;
 }
 
+/** Two applications of theirs start, and one of ours. */
+const WAIT_MS = 20_000;
+
 const onRabbit = (await isReachable(RABBITMQ)) ? describe : describe.skip;
 
 const queueOf = (lab: Lab): string => lab.willRemoveGroup(`${lab.name}.queue`);
@@ -103,10 +106,10 @@ async function takeOver(
   try {
     const stream = new Stream(client);
     try {
-      await theirs.reach(50);
+      await theirs.reach(50, WAIT_MS);
       await lab.boot({ providers: [listener(ours)] });
       const before = theirs.length;
-      await until('both handle some', () => ours.length >= 50 && theirs.length >= before + 50);
+      await until('both handle some', () => ours.length >= 50 && theirs.length >= before + 50, WAIT_MS);
       await end();
       await stream.more(50);
     } finally {

@@ -390,6 +390,25 @@ onRabbit('from an adopted queue to one of its own', () => {
       expect(after.items[2]).toEqual(['new', 1, 'orders.created']);
     }),
   );
+
+  it(
+    'with renamedFrom: an idempotent handler recognizes an event that is in both queues',
+    withLab(RABBITMQ.url, async (lab) => {
+      const queue = await makeLegacy(lab);
+      await remote(async (channel) => {
+        channel.sendToQueue(queue, Buffer.from('1'), { messageId: 'same' });
+        await channel.checkQueue(queue);
+      });
+      const seen = new Log<Seen>('events');
+      const { bus } = await lab.boot({
+        providers: [consumer(lab, seen, undefined, { renamedFrom: queue, idempotent: true })],
+      });
+      await seen.reach(1);
+      await bus.publish('orders.created', 1, { id: 'same' });
+      await until('it is recognized', () => bus.stats().groups[groupOf(lab)]?.duplicates === 1);
+      expect(await seen.settle(1)).toEqual([[1, 1, queue]]);
+    }),
+  );
 });
 
 describe('in memory', () => {
