@@ -21,8 +21,8 @@ export type RabbitMqTransportOptions = {
    * What is done about exchanges and queues. `assert` (default) declares what is missing; what differs is a
    * {@link TopologyConflictError}. `check` declares nothing: an exchange, `<group>` or `<group>.dlq` that is missing is the
    * same error, other arguments are taken as they are. `skip` does not look. With these two, bindings and a
-   * `<group>.retry.<ms>` for each retry delay are made by hand too. Private queues are always declared. A handler's own
-   * `rabbitmq.assert` wins.
+   * `<group>.retry.<ms>` for each retry delay (`<group>.retry.<ms>.to.<queue>` where a handler names its queue) are made by
+   * hand too. Private queues are always declared. A handler's own `rabbitmq.assert` wins.
    */
   readonly assert?: DeclareMode;
   /** For `amqps://` alone. What cannot be used is a ConfigurationError. */
