@@ -47,6 +47,7 @@ export class RabbitMqSuccession {
   private readonly end = new AbortController();
   private draining: Drain | undefined;
   private emptySince: number | undefined;
+  private hasNoRetries = false;
   private running: Promise<void> | undefined;
   private isPaused = false;
   private isTold = false;
@@ -114,17 +115,23 @@ export class RabbitMqSuccession {
     await this.stopDraining();
     const queue = await look(connection, this.previous);
     if (!queue || queue.messages > 0 || queue.consumers > 0) {
-      this.emptySince = undefined;
+      this.forgetCalm();
       return queue?.messages === 0 ? WATCH_MS : 0;
     }
+    this.emptySince ??= Date.now();
+    const againMs = Math.min(WATCH_MS, this.parts.unusedMs);
+    if (!this.parts.record.isRead || Date.now() - this.emptySince < this.parts.unusedMs) return againMs;
+    // asked last and seldom, for the broker notes each queue that is not there as an error
     const retries = await this.retryQueues(connection);
     if (retries.some(({ messages }) => messages > 0)) {
-      this.emptySince = undefined;
+      this.forgetCalm();
       return BUSY_MS;
     }
-    this.emptySince ??= Date.now();
-    if (!this.parts.record.isRead || Date.now() - this.emptySince < this.parts.unusedMs)
-      return Math.min(WATCH_MS, this.parts.unusedMs);
+    if (!this.hasNoRetries) {
+      // one that has just become due is on its way
+      this.hasNoRetries = true;
+      return againMs;
+    }
     await this.remove(
       connection,
       retries.map(({ name }) => name),
@@ -132,8 +139,13 @@ export class RabbitMqSuccession {
     return ABSENT_MS;
   }
 
-  private async goOn(): Promise<number> {
+  private forgetCalm(): void {
     this.emptySince = undefined;
+    this.hasNoRetries = false;
+  }
+
+  private async goOn(): Promise<number> {
+    this.forgetCalm();
     if (this.draining || this.isPaused || this.end.signal.aborted) return BUSY_MS;
     if (!this.isTold) this.parts.logger.log(`${this.group}: handles what "${this.previous}" still holds.`);
     this.isTold = true;
@@ -187,7 +199,7 @@ export class RabbitMqSuccession {
       for (const name of [...retries, ...(hasOwn ? [dead] : []), this.previous])
         await rpc(channel.deleteQueue(name), `remove "${name}"`);
     });
-    this.emptySince = undefined;
+    this.forgetCalm();
     this.parts.logger.log(`${this.group}: "${this.previous}" was empty and unused, and is removed.`);
   }
 
