@@ -8,7 +8,7 @@ import { checkRenames } from './rename-rules.js';
 import { type GroupPolicy, qualify, type ResolvedOptions, resolvePolicy } from './resolved-options.js';
 
 /** What handlers ask of their group besides the numbers of its policy; the same for all of one group. */
-export interface GroupTraits {
+interface GroupTraits {
   readonly ordered?: 'key' | undefined;
   readonly startFrom?: 'new' | 'earliest' | undefined;
   readonly declare?: DeclareMode | undefined;

@@ -7,7 +7,7 @@ export const FATAL_DEPTH = 8_000;
 const LEVEL_BYTES = 7;
 
 /** The entries of a table that holds a table that holds a table, as they stand on the wire. */
-export function nestedTable(depth = FATAL_DEPTH): Buffer {
+function nestedTable(depth = FATAL_DEPTH): Buffer {
   const bytes = Buffer.alloc(LEVEL_BYTES * depth);
   for (let level = 0; level < depth; level++) {
     const at = LEVEL_BYTES * level;
