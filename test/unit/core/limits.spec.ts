@@ -8,6 +8,9 @@ describe('limits', () => {
       topicBytes: 255,
       messageBytes: 1_048_576,
       deferrals: 100,
+      deferMs: 2_592_000_000,
+      depth: 1_000,
+      internalHeaderBytes: 1_024,
       holdMs: 1_500_000,
     });
   });
