@@ -75,7 +75,12 @@ export function createBusProviders(name: string): readonly Provider[] {
       provide: token('deadLetters'),
       inject: [resolved, token('transport'), token('serializer')],
       useFactory: (options: ResolvedOptions, transport: Transport, serializer: Serializer) =>
-        new DeadLetterService(transport.deadLetters, serializer, (group) => qualify(options, group)),
+        new DeadLetterService(
+          transport.deadLetters,
+          serializer,
+          (group) => qualify(options, group),
+          options.publish.maxMessageBytes,
+        ),
     },
     {
       provide: LIFECYCLE_PARTS,

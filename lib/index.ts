@@ -1,5 +1,10 @@
 export type { EventBusStatus } from './bus/bus-lifecycle.js';
-export { type DeadLetter, DeadLetterService } from './bus/dead-letter.service.js';
+export {
+  type DeadLetter,
+  DeadLetterService,
+  type ListDeadLettersOptions,
+  type ReplayDeadLettersOptions,
+} from './bus/dead-letter.service.js';
 export type {
   ConsumeGroupOptions,
   EventBusOptions,

@@ -1,12 +1,14 @@
 import type { Failure } from '../core/delivery.js';
 import { ConfigurationError } from '../core/errors.js';
-import type { Headers } from '../core/message.js';
-import { integer } from '../core/options.js';
+import { LIMITS } from '../core/limits.js';
+import type { Headers, Message } from '../core/message.js';
+import { ANY, type Check, func, integer, listOf, shape, text } from '../core/options.js';
 import type { Serializer } from '../core/serializer.js';
-import type { DeadLetterQuery, DeadLetterRecord, DeadLetters } from '../core/transport.js';
+import type { DeadLetterRecord, DeadLetters } from '../core/transport.js';
 
 /** A message that a group could not handle. */
 export interface DeadLetter {
+  /** Empty for a message that came without one, from another client. */
   readonly id: string;
   readonly topic: string;
   readonly group: string;
@@ -16,19 +18,52 @@ export interface DeadLetter {
   readonly headers: Headers;
   /**
    * `attempts-exhausted`, `not-retryable`, `forbidden`, `validation`, `undecodable`, `unmatched`, `deferrals-exhausted`;
-   * from the broker itself `delivery-limit`, `expired`, `rejected`.
+   * from the broker itself `delivery-limit`, `expired`, `rejected`, `maxlen`; `unknown` when nothing tells it.
    */
   readonly reason: string;
-  readonly error?: Failure;
+  /** What the handler threw, or a sentence that says what happened. */
+  readonly error: Failure;
   readonly attempts: number;
-  /** Milliseconds since 1970. */
+  /** Milliseconds since 1970; of what the broker itself made in whole seconds, and absent where nothing tells it. */
   readonly firstFailedAt?: number;
-  /** Milliseconds since 1970. */
+  /** As `firstFailedAt`. */
   readonly lastFailedAt?: number;
 }
 
+export interface ListDeadLettersOptions {
+  /** At most so many. Default 100, at most 10 000. */
+  readonly limit?: number;
+  /** So many of the oldest are left out. Default 0. Only the oldest 10 000 can be listed: beyond them the page is empty. */
+  readonly offset?: number;
+}
+
+export interface ReplayDeadLettersOptions {
+  /** Only those with these ids, 1 to 10 000 of them, among the oldest 10 000. */
+  readonly ids?: readonly string[];
+  /** Only so many, the oldest; at most 10 000. */
+  readonly limit?: number;
+  /** Told after each one how many have been replayed, of how many. What it throws ends the replay. */
+  readonly onProgress?: (replayed: number, total: number) => void;
+  /** Ends the replay, which then resolves with the number of those that are done. The others stay dead. */
+  readonly signal?: AbortSignal;
+}
+
+const LIMIT = integer(1, LIMITS.deadLetters);
+const LIST_SHAPE = shape({ limit: LIMIT, offset: integer(0, Number.MAX_SAFE_INTEGER) });
+const REPLAY_SHAPE = shape({
+  ids: (value, path, problems) => {
+    listOf(text(), 1)(value, path, problems);
+    if (Array.isArray(value) && value.length > LIMITS.deadLetters)
+      problems.push(`${path} has at most ${LIMITS.deadLetters} items.`);
+  },
+  limit: LIMIT,
+  onProgress: func,
+  signal: ANY,
+});
+
 /**
- * Reads, replays and purges the dead letters of a group.
+ * Reads, replays and purges the dead letters of a group. One reader of a group at a time, in all processes: another one waits,
+ * at most 10 s, and then rejects with a DeadLettersBusyError.
  *
  * @example
  * const [letter] = await deadLetters.list('mail.welcome');
@@ -36,32 +71,73 @@ export interface DeadLetter {
  * @publicApi
  */
 export class DeadLetterService {
+  /** @param maxBodyBytes a larger body is listed without its payload, as no handler would have got it */
   constructor(
     private readonly deadLetters: DeadLetters,
     private readonly serializer: Serializer,
     private readonly qualify: (group: string) => string,
+    private readonly maxBodyBytes: number = LIMITS.messageBytes,
   ) {}
 
-  /** The oldest ones, in order; reading changes nothing. @param options.limit default 100, at most 10 000 */
-  async list(group: string, { limit = 100 }: { readonly limit?: number } = {}): Promise<readonly DeadLetter[]> {
-    assertLimit(limit);
-    const records = await this.deadLetters.list(this.name(group), limit);
+  /**
+   * A page of them, in the order in which they failed, the oldest first. Reading changes nothing.
+   *
+   * @throws ConfigurationError for a limit or offset out of range
+   * @throws DeadLettersBusyError when somebody else reads them for too long
+   * @example
+   * const page = await deadLetters.list('mail.welcome', { limit: 50, offset: 100 });
+   */
+  async list(group: string, options: ListDeadLettersOptions = {}): Promise<readonly DeadLetter[]> {
+    assertOptions(LIST_SHAPE, options);
+    const { limit = 100, offset = 0 } = options;
+    const records = await this.deadLetters.list(this.name(group), limit, offset);
     return records.map((record) => this.toDeadLetter(record, group));
   }
 
+  /**
+   * How many there are, those included that somebody is reading.
+   *
+   * @throws DeadLettersBusyError when somebody else reads them for too long
+   */
   async count(group: string): Promise<number> {
     return this.deadLetters.count(this.name(group));
   }
 
   /**
-   * Gives them back to the failing group only, as attempt 1; each is removed here after it is safe there.
+   * Gives them back to the failing group only, as attempt 1; each is removed here when it is safe there. Without `ids` and
+   * `limit` all that are there when it begins, however many; what fails again meanwhile is not replayed again. When the process
+   * dies, none is lost, and at most 1 000 are replayed twice. One whose expiry has passed is handled all the same.
    *
-   * @param query which ones: `ids`, at most `limit`, or all
+   * @param options which ones: `ids`, at most `limit`, or all
    * @returns how many were replayed
+   * @throws ConfigurationError when the group has no queue: it never ran, or it stands for private handlers
+   * @throws DeadLettersBusyError when somebody else reads them for too long
+   * @throws BusClosedError when the bus is closed meanwhile; what was replayed stays so
+   * @example
+   * await deadLetters.replay('mail.welcome', { onProgress: (done, total) => console.log(`${done} of ${total}`) });
    */
-  async replay(group: string, query: DeadLetterQuery = {}): Promise<number> {
-    if (query.limit !== undefined) assertLimit(query.limit);
-    return this.deadLetters.replay(this.name(group), query);
+  async replay(group: string, options: ReplayDeadLettersOptions = {}): Promise<number> {
+    assertOptions(REPLAY_SHAPE, options);
+    const { ids, limit, onProgress, signal } = options;
+    const stop = new AbortController();
+    const failures: unknown[] = [];
+    const progress = (replayed: number, total: number): void => {
+      if (failures.length > 0) return;
+      try {
+        onProgress?.(replayed, total);
+      } catch (error) {
+        failures.push(error);
+        stop.abort();
+      }
+    };
+    const replayed = await this.deadLetters.replay(this.name(group), {
+      ...(ids && { ids }),
+      ...(limit !== undefined && { limit }),
+      ...(onProgress && { onProgress: progress }),
+      signal: signal ? AbortSignal.any([signal, stop.signal]) : stop.signal,
+    });
+    if (failures.length > 0) throw failures[0];
+    return replayed;
   }
 
   /** Removes all of them for ever. @returns how many */
@@ -85,24 +161,28 @@ export class DeadLetterService {
       headers: message.headers,
       reason,
       attempts,
-      ...this.payload(record),
-      ...(failure && { error: failure }),
+      ...this.payload(message),
+      error: failure ?? { name: 'DeadLetter', message: `No error is known; the reason is "${reason}".` },
       ...(firstFailedAt !== undefined && { firstFailedAt }),
       ...(lastFailedAt !== undefined && { lastFailedAt }),
     };
   }
 
-  private payload({ message }: DeadLetterRecord): { readonly payload?: unknown } {
+  /** As a handler would get it. */
+  private payload({ body, contentType }: Message): { readonly payload?: unknown } {
+    const type = (contentType.split(';', 1)[0] ?? '').trim().toLowerCase();
+    if (body.byteLength > this.maxBodyBytes || (type !== '' && type !== this.serializer.contentType)) return {};
     try {
-      return { payload: this.serializer.decode(message.body) };
+      return { payload: this.serializer.decode(body) };
     } catch {
       return {}; // that it cannot be decoded is often why it is here; the bytes are in `body`
     }
   }
 }
 
-function assertLimit(limit: number): void {
+/** Of what could mean others than those that the caller has in mind, nothing is done. */
+function assertOptions(check: Check, options: unknown): void {
   const problems: string[] = [];
-  integer(1, 10_000)(limit, 'limit', problems);
+  check(options, '', problems);
   if (problems.length > 0) throw new ConfigurationError(problems);
 }

@@ -18,6 +18,8 @@ export const LIMITS = Object.freeze({
   deferrals: 100,
   /** A message that asks to wait longer was not published by this library. */
   deferMs: 30 * 86_400_000,
+  /** Only the oldest dead letters are looked at when some of them are asked for; all of them can be replayed. */
+  deadLetters: 10_000,
   /** RabbitMQ closes the channel of a consumer that holds a delivery for 30 minutes. */
   holdMs: 25 * 60_000,
 });

@@ -91,22 +91,27 @@ export interface DeadLetterRecord {
 export interface DeadLetterQuery {
   readonly ids?: readonly string[];
   readonly limit?: number;
-  /** Told now and then how many have been replayed; must not throw. */
-  readonly onProgress?: (replayed: number) => void;
-  /** Stops it: what has been replayed stays so, and the rest stays dead. */
+  /** Told after each letter how many have been replayed, of how many; must not throw. */
+  readonly onProgress?: (replayed: number, total: number) => void;
+  /** Stops it, which is no error: what has been replayed stays so and is counted, and the rest stays dead. */
   readonly signal?: AbortSignal;
 }
 
 /**
  * The dead letters of groups, oldest first. Listing never changes or loses anything. One reader of a group at a time: another
- * one waits, and at last rejects with a DeadLettersBusyError.
+ * one waits, and at last rejects with a DeadLettersBusyError. Whoever asks for some sees the oldest `LIMITS.deadLetters`.
  */
 export interface DeadLetters {
-  /** @param offset how many of the oldest are left out; default 0 */
+  /** @param offset how many of the oldest are left out; default 0. Beyond the last one the page is empty. */
   list(group: string, limit: number, offset?: number): Promise<readonly DeadLetterRecord[]>;
   /** Includes what a reader holds. */
   count(group: string): Promise<number>;
-  /** Back to that group only, as attempt 1; confirmed there before it is removed here. Resolves with their number. */
+  /**
+   * Back to that group only, as attempt 1; each is confirmed there before it is removed here. Without `ids` and `limit` all
+   * that are there when it begins, and none that comes back meanwhile. Resolves with their number.
+   *
+   * @throws ConfigurationError when the group has no queue
+   */
   replay(group: string, query: DeadLetterQuery): Promise<number>;
   purge(group: string): Promise<number>;
 }

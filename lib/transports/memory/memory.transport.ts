@@ -6,9 +6,6 @@ import { type Outgoing, PublishBacklog } from '../../core/publish-backlog.js';
 import type {
   ConsumeEvents,
   Consumer,
-  DeadLetterQuery,
-  DeadLetterRecord,
-  DeadLetters,
   ReplyPath,
   Routed,
   Source,
@@ -20,6 +17,8 @@ import type {
 } from '../../core/transport.js';
 import { MemoryConnection } from './memory.connection.js';
 import { MemoryConsumer } from './memory.consumer.js';
+import { MemoryDeadLetters } from './memory.dead-letters.js';
+import { copyOf } from './memory.message.js';
 import type { MemorySettings } from './memory.options.js';
 import { MemoryQueue } from './memory.queue.js';
 
@@ -36,11 +35,10 @@ export class MemoryTransport implements Transport {
   readonly name = 'memory';
   readonly capabilities: TransportCapabilities;
   readonly connection: MemoryConnection;
-  readonly deadLetters: DeadLetters;
+  readonly deadLetters = new MemoryDeadLetters((group) => this.queues.get(group));
   private readonly queues = new Map<string, MemoryQueue>();
   private readonly privateQueues = new Set<MemoryQueue>();
   private readonly consumers = new Set<MemoryConsumer>();
-  private readonly dead = new Map<string, DeadLetterRecord[]>();
   private readonly replies = new Map<string, (message: Message) => void>();
   private readonly retained: { readonly exchange: string; readonly message: Message }[] = [];
   private readonly routes = new Map<string, readonly MemoryQueue[]>();
@@ -67,12 +65,6 @@ export class MemoryTransport implements Transport {
       [],
       (o) => new PublishTimeoutError(o.message.topic, o.timeoutMs, false),
     );
-    this.deadLetters = {
-      list: async (group, limit) => (this.dead.get(group) ?? []).slice(0, limit),
-      count: async (group) => this.dead.get(group)?.length ?? 0,
-      replay: async (group, query) => this.replay(group, query),
-      purge: async (group) => this.dead.get(group)?.splice(0).length ?? 0,
-    };
   }
 
   async connect(topology: Topology): Promise<void> {
@@ -139,6 +131,7 @@ export class MemoryTransport implements Transport {
     this.backlog.stop();
     if (this.connection.state === 'up') this.flush();
     this.backlog.close(() => new BusClosedError('publish'));
+    this.deadLetters.close();
     clearImmediate(this.scheduled);
     for (const queue of [...this.queues.values(), ...this.privateQueues]) queue.close();
     this.connection.become('closed');
@@ -200,25 +193,6 @@ export class MemoryTransport implements Transport {
     if (this.retained.length > this.settings.retain) this.retained.shift();
   }
 
-  private replay(group: string, { ids, limit = Number.POSITIVE_INFINITY }: DeadLetterQuery): number {
-    const letters = this.dead.get(group) ?? [];
-    const [queue] = this.only(group);
-    if (letters.length > 0 && !queue) throw new ConfigurationError(`Group "${group}" has no queue to replay to.`);
-    const chosen = letters.filter((letter) => ids === undefined || ids.includes(letter.message.id)).slice(0, limit);
-    for (const letter of chosen) queue?.push(letter.message);
-    this.dead.set(
-      group,
-      letters.filter((letter) => !chosen.includes(letter)),
-    );
-    return chosen.length;
-  }
-
-  private bury(group: string, letter: DeadLetterRecord): void {
-    const letters = this.dead.get(group);
-    if (letters) letters.push(letter);
-    else this.dead.set(group, [letter]);
-  }
-
   private assertRules(source: Source): void {
     for (const binding of source.bindings) binding.exchange.handler.assertRule(binding);
     if (source.startFrom === 'earliest' && !this.capabilities.replay) {
@@ -250,7 +224,7 @@ export class MemoryTransport implements Transport {
     this.queues.delete(previous);
     this.routes.clear();
     queue.inherit(old);
-    for (const letter of this.dead.get(previous)?.splice(0) ?? []) this.bury(group, letter);
+    this.deadLetters.move(previous, group);
   }
 
   private privateQueue(source: Source): MemoryQueue {
@@ -261,7 +235,11 @@ export class MemoryTransport implements Transport {
   }
 
   private newQueue(source: Source, deadLetterGroup: string): MemoryQueue {
-    const queue = new MemoryQueue(source, (letter) => this.bury(deadLetterGroup, letter), this.settings.window);
+    const queue = new MemoryQueue(
+      source,
+      (letter) => this.deadLetters.bury(deadLetterGroup, letter),
+      this.settings.window,
+    );
     this.routes.clear();
     if (source.startFrom === 'earliest') {
       for (const { exchange, message } of this.retained)
@@ -273,9 +251,4 @@ export class MemoryTransport implements Transport {
   private assertOpen(what: string): void {
     if (this.closing) throw new BusClosedError(what);
   }
-}
-
-/** With bytes of its own, so that no handler can change what another one sees. */
-function copyOf(message: Message): Message {
-  return Object.freeze({ ...message, body: Uint8Array.from(message.body) });
 }

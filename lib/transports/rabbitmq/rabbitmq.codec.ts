@@ -7,7 +7,7 @@ import { truncateBytes } from '../../core/text.js';
 import { UNREADABLE } from './rabbitmq.frame-guard.js';
 
 /** Our own headers. What the library alone may set is believed only from copies that came by the default exchange. */
-const HEADER = {
+export const HEADER = {
   version: 'eb-version',
   key: 'eb-key',
   causation: 'eb-causation',
@@ -37,7 +37,7 @@ export interface CopyState {
 
 type WireHeaders = Record<string, HeaderValue | { readonly '!': 'double'; readonly value: number } | undefined>;
 type RawHeaders = Readonly<Record<string, unknown>> | undefined;
-type Received = Pick<ConsumeMessage | GetMessage, 'content' | 'properties' | 'fields'>;
+export type Received = Pick<ConsumeMessage | GetMessage, 'content' | 'properties' | 'fields'>;
 
 /** AMQP carries the properties as short strings. */
 const PROPERTY_BYTES = 255;
@@ -162,49 +162,6 @@ export function defectOf({ properties }: Received): string | undefined {
     : undefined;
 }
 
-/** What is written beside a dead letter; from the broker's own `x-death` when the broker dead-lettered it. */
-export function toDeadLetter(received: Received): {
-  readonly message: Message;
-  readonly reason: string;
-  readonly attempts: number;
-  readonly failure?: Failure;
-  readonly firstFailedAt?: number;
-  readonly lastFailedAt?: number;
-} {
-  const raw = received.properties.headers as Record<string, unknown> | undefined;
-  const name = text(raw, HEADER.errorName);
-  const stack = text(raw, HEADER.errorStack, LIMITS.errorStackBytes);
-  const death = firstDeath(raw);
-  const message = toMessage(received);
-  const topic = text(raw, HEADER.topic) ?? death?.topic;
-  const firstFailedAt = integer(raw, HEADER.firstFailed);
-  const lastFailedAt = integer(raw, HEADER.lastFailed);
-  return {
-    message: topic === undefined ? message : { ...message, topic },
-    reason: text(raw, HEADER.reason) ?? death?.reason ?? 'unknown',
-    attempts: attemptOf(received),
-    ...(name !== undefined && {
-      failure: { name, message: text(raw, HEADER.errorMessage) ?? '', ...(stack !== undefined && { stack }) },
-    }),
-    ...(firstFailedAt !== undefined && { firstFailedAt }),
-    ...(lastFailedAt !== undefined && { lastFailedAt }),
-  };
-}
-
-function firstDeath(
-  raw: Record<string, unknown> | undefined,
-): { readonly reason: string; readonly topic?: string } | undefined {
-  const deaths = raw?.['x-death'];
-  const death: unknown = Array.isArray(deaths) ? deaths[0] : undefined;
-  if (typeof death !== 'object' || death === null) return undefined;
-  const { reason, 'routing-keys': keys } = death as { readonly reason?: unknown; readonly 'routing-keys'?: unknown };
-  const topic: unknown = Array.isArray(keys) ? keys[0] : undefined;
-  return {
-    reason: typeof reason === 'string' ? reason.replaceAll('_', '-') : 'unknown',
-    ...(typeof topic === 'string' && { topic }),
-  };
-}
-
 /**
  * Whether this library has put it into a queue. What the broker itself has dead-lettered comes by the default exchange too,
  * with the headers of whoever published it.
@@ -222,12 +179,16 @@ function own(headers: RawHeaders, name: string): unknown {
   return headers !== undefined && Object.hasOwn(headers, name) ? headers[name] : undefined;
 }
 
-function text(headers: RawHeaders, name: string, limit: number = LIMITS.internalHeaderBytes): string | undefined {
+export function text(
+  headers: RawHeaders,
+  name: string,
+  limit: number = LIMITS.internalHeaderBytes,
+): string | undefined {
   const value = own(headers, name);
   return typeof value === 'string' && value.length <= limit && Buffer.byteLength(value) <= limit ? value : undefined;
 }
 
-function integer(headers: RawHeaders, name: string): number | undefined {
+export function integer(headers: RawHeaders, name: string): number | undefined {
   const value = own(headers, name);
   return typeof value === 'number' && Number.isSafeInteger(value) ? value : undefined;
 }

@@ -26,8 +26,8 @@ export interface RabbitMqRaw {
 export class RabbitMqConnection extends Described implements Connection {
   readonly publish: RabbitMqLink;
   readonly consume: RabbitMqLink;
-  /** Those of single pieces of work. */
-  private readonly others = new Set<RabbitMqLink>();
+  /** Those of single pieces of work, and how to tell the work that it has no connection any more. */
+  private readonly others = new Map<RabbitMqLink, (error: Error) => void>();
   private readonly listeners = new Set<(state: ConnectionState, cause?: Error) => void>();
   private last: ConnectionState = 'idle';
 
@@ -77,19 +77,20 @@ export class RabbitMqConnection extends Described implements Connection {
   async apart<T>(purpose: string, work: (connection: ChannelModel) => Promise<T>): Promise<T> {
     if (this.state === 'closed') throw new BusClosedError(`use the ${purpose}`);
     const link = new RabbitMqLink(this.options, purpose, this.name, UNHEARD, true);
-    this.others.add(link);
+    const gone = new Promise<never>((_, reject) => this.others.set(link, reject));
     try {
       const up = new Promise<ChannelModel>((resolve) => link.listen({ onUp: resolve }));
       link.open();
-      const connection = await withDeadline(
+      const opened = withDeadline(
         up,
         APART_MS,
         () => new ConnectionError(`RabbitMQ at ${this.endpoint} cannot be reached: ${link.trouble ?? 'no answer'}.`),
       );
-      const lost = new Promise<never>((_, reject) => {
-        link.listen({ onDown: (cause) => reject(new ConnectionError('The connection was lost.', { cause })) });
+      const connection = await Promise.race([opened, gone]);
+      link.listen({
+        onDown: (cause) => this.others.get(link)?.(new ConnectionError('The connection was lost.', { cause })),
       });
-      return await Promise.race([work(connection), lost]);
+      return await Promise.race([work(connection), gone]);
     } finally {
       this.others.delete(link);
       await link.close(CLOSE_MS);
@@ -107,8 +108,10 @@ export class RabbitMqConnection extends Described implements Connection {
   }
 
   async close(deadlineMs: number): Promise<void> {
-    const links = [this.publish, this.consume, ...this.others];
+    const others = [...this.others];
+    const links = [this.publish, this.consume, ...others.map(([link]) => link)];
     await Promise.all(links.map((link) => link.close(deadlineMs)));
+    for (const [, tell] of others) tell(new BusClosedError('go on'));
     this.changed();
   }
 

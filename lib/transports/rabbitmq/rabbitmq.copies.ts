@@ -52,9 +52,14 @@ export class RabbitMqCopies {
     await this.put(deadLetterQueue(group), message, state, declare, original.lost);
   }
 
-  /** @returns false when the group has no queue */
-  giveBack(group: string, message: Message): Promise<boolean> {
-    return this.publisher.copy(this.queueOf(group), message, { attempt: 1 });
+  /**
+   * To the queue of a group, as its first attempt.
+   *
+   * @param lost aborted when the letter stays where it is: then a copy would be a message too many
+   * @returns false when there is no such queue
+   */
+  giveBack(group: string, message: Message, lost: AbortSignal): Promise<boolean> {
+    return this.publisher.copy(this.queueOf(group), message, { attempt: 1 }, { timeoutMs: TIMEOUT_MS, signal: lost });
   }
 
   /**

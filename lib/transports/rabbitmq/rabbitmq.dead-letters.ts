@@ -1,29 +1,51 @@
-import type { Channel, ChannelModel, GetMessage } from 'amqplib';
-import { pause } from '../../core/deadline.js';
+import type { ConsumeMessage } from 'amqplib';
+import {
+  chooseLetters,
+  type DeadLetterEntry,
+  noQueueToReplayTo,
+  oldestFirst,
+  toReplayed,
+} from '../../core/dead-letters.js';
+import { withDeadline } from '../../core/deadline.js';
 import { Described } from '../../core/described.js';
-import { ConfigurationError, ConnectionError, DecodeError } from '../../core/errors.js';
+import { BusClosedError, ConnectionError, DeadLettersBusyError, DecodeError } from '../../core/errors.js';
+import { LIMITS } from '../../core/limits.js';
 import type { DeadLetterQuery, DeadLetterRecord, DeadLetters } from '../../core/transport.js';
 import { type ChannelError, rpc, withChannel } from './rabbitmq.channel.js';
-import { toDeadLetter } from './rabbitmq.codec.js';
 import type { RabbitMqConnection } from './rabbitmq.connection.js';
 import type { RabbitMqCopies } from './rabbitmq.copies.js';
+import { toDeadLetter } from './rabbitmq.dead-letter.codec.js';
 import { deadLetterQueue } from './rabbitmq.group-queues.js';
+import { type Batch, RabbitMqLetterQueue } from './rabbitmq.letter-queue.js';
 import { isUnreadable } from './rabbitmq.link-failure.js';
+import { lockReader } from './rabbitmq.reader-lock.js';
+
+/** How long one reader waits for another. */
+const BUSY_MS = 10_000;
+
+type Work<T> = (queue: RabbitMqLetterQueue) => Promise<T>;
+
+interface Entry extends DeadLetterEntry {
+  /** As on the wire. */
+  readonly messageId: unknown;
+}
+
+/** What a look at the oldest letters has found, in the order of the queue. */
+interface Scan {
+  readonly entries: readonly Entry[];
+  /** By place. */
+  readonly kept: ReadonlyMap<number, DeadLetterRecord>;
+}
 
 /**
- * A quorum queue puts what is given back behind what was given back before. So that the order stays, a reader takes all
- * letters, up to so many, and keeps those that it was asked for.
+ * A quorum queue puts what is given back behind what was given back before, so that a reader which dies disturbs its order. So
+ * whoever asks for some letters looks at all that could be meant, in order of their failures, and lets the others go at once.
  */
-const SCAN = 10_000;
-
-/** How long is waited for a queue to take back what was only read. */
-const GIVE_BACK_MS = 2_000;
-
-type Work = (channel: Channel, queue: string, connection: ChannelModel) => Promise<void>;
-
-/** Reads a dead-letter queue by taking without acknowledging: what is not removed goes back when the channel closes. */
 export class RabbitMqDeadLetters extends Described implements DeadLetters {
-  private readonly readers = new Map<string, Promise<void>>();
+  /** The last reader of each group. */
+  private readonly last = new Map<string, Promise<unknown>>();
+  private readonly running = new Set<Promise<unknown>>();
+  private readonly stop = new AbortController();
 
   constructor(
     private readonly connection: RabbitMqConnection,
@@ -36,120 +58,167 @@ export class RabbitMqDeadLetters extends Described implements DeadLetters {
     return { endpoint: this.connection.endpoint };
   }
 
-  async list(group: string, limit: number): Promise<readonly DeadLetterRecord[]> {
-    const letters: DeadLetterRecord[] = [];
-    await this.read(group, async (channel, queue, other) => {
-      const { messageCount } = await rpc(channel.checkQueue(queue), `count "${queue}"`);
-      for await (const message of take(channel, queue, Math.max(limit, Math.min(messageCount, SCAN)))) {
-        if (letters.length < limit) letters.push(toDeadLetter(message));
-      }
-      await giveBack(channel, other, queue, messageCount);
-    }).catch((error: unknown) => {
-      throw toReadError(error, group, '');
+  list(group: string, limit: number, offset = 0): Promise<readonly DeadLetterRecord[]> {
+    return this.read<readonly DeadLetterRecord[]>(group, [], async (queue) => {
+      const { entries, kept } = await this.scan(queue, (place) => place >= offset && place < offset + limit);
+      const asked = oldestFirst(entries).slice(offset, offset + limit);
+      const isAsked = new Set(asked);
+      const isAll = asked.every((place) => kept.has(place));
+      const letters = isAll ? kept : (await this.scan(queue, (place) => isAsked.has(place))).kept;
+      return asked.flatMap((place) => letters.get(place) ?? []);
     });
-    return letters;
   }
 
   async count(group: string): Promise<number> {
-    let count = 0;
-    await this.ask(group, async (channel, queue) => {
-      count = (await rpc(channel.checkQueue(queue), `count "${queue}"`)).messageCount;
-    });
-    return count;
+    const { connection } = this.connection.consume;
+    if (!connection) throw new ConnectionError('The dead letters cannot be counted: not connected to the broker.');
+    const name = deadLetterQueue(group);
+    const check = withChannel(connection, (channel) => rpc(channel.checkQueue(name), `count "${name}"`));
+    const { messageCount, consumerCount } = await check.catch(nothing({ messageCount: 0, consumerCount: 0 }));
+    // what a reader holds is not counted, so it is waited for
+    return consumerCount === 0 ? messageCount : this.read(group, 0, (queue) => queue.size());
   }
 
-  async replay(group: string, { ids, limit = Number.POSITIVE_INFINITY }: DeadLetterQuery): Promise<number> {
+  replay(group: string, { ids, limit, onProgress, signal }: DeadLetterQuery): Promise<number> {
     let replayed = 0;
-    await this.read(group, async (channel, queue, other) => {
-      const { messageCount } = await rpc(channel.checkQueue(queue), `count "${queue}"`);
-      for await (const message of take(channel, queue, Math.min(messageCount, SCAN))) {
-        const letter = toDeadLetter(message);
-        if (replayed >= limit || (ids && !ids.includes(letter.message.id))) continue;
-        if (!(await this.copies.giveBack(group, letter.message))) {
-          throw new ConfigurationError(
-            `Group "${group}" has no queue to replay to. Start its consumer once, so that it is declared.`,
-          );
-        }
-        channel.ack(message);
+    const work = async (queue: RabbitMqLetterQueue): Promise<number> => {
+      const chosen = ids || limit !== undefined ? await this.choose(queue, { ids, limit }) : undefined;
+      const total = chosen?.size ?? (await queue.size());
+      const isMeant = ({ properties }: ConsumeMessage, place: number): boolean => {
+        const entry = chosen?.get(place);
+        return chosen === undefined || (entry !== undefined && entry.messageId === properties.messageId);
+      };
+      const done = (): void => {
         replayed++;
+        onProgress?.(replayed, total);
+      };
+      const end = chosen ? Math.max(-1, ...chosen.keys()) + 1 : total;
+      if (!signal?.aborted) {
+        await queue.read(end, async (batch) => {
+          this.stop.signal.throwIfAborted();
+          const letters = batch.letters.filter((letter, i) => isMeant(letter, batch.first + i));
+          await this.giveBack(group, { ...batch, letters }, done);
+          return !signal?.aborted;
+        });
       }
-      await giveBack(channel, other, queue, messageCount - replayed);
-    }).catch((error: unknown) => {
-      throw toReadError(error, group, `; ${replayed} before it were replayed`);
-    });
-    return replayed;
+      return replayed;
+    };
+    return this.read(group, 0, work, () => `; ${replayed} before it were replayed`);
   }
 
   /** Makes the dead letters of one group those of another, with all that is written beside them. @returns how many */
-  async move(group: string, to: string): Promise<number> {
+  move(group: string, to: string): Promise<number> {
     let moved = 0;
-    await this.read(group, async (channel, queue) => {
-      const { messageCount } = await rpc(channel.checkQueue(queue), `count "${queue}"`);
-      const { signal: lost } = new AbortController();
-      for await (const message of take(channel, queue, Math.min(messageCount, SCAN))) {
-        const { message: letter, attempts: attempt, ...state } = toDeadLetter(message);
-        await this.copies.bury(to, letter, { attempt, ...state }, { declareMode: undefined, lost });
-        channel.ack(message);
-        moved++;
-      }
-      await rpc(channel.checkQueue(queue), `move "${queue}"`);
+    return this.read(group, 0, async (queue) => {
+      await queue.read(await queue.size(), async ({ letters, lost, remove }) => {
+        this.stop.signal.throwIfAborted();
+        await forAll(letters, async (letter) => {
+          const { message, attempts: attempt, ...state } = toDeadLetter(letter);
+          await this.copies.bury(to, message, { attempt, ...state }, { declareMode: undefined, lost });
+          remove(letter);
+          moved++;
+        });
+        return true;
+      });
+      return moved;
     });
-    return moved;
   }
 
-  async purge(group: string): Promise<number> {
-    let purged = 0;
-    await this.ask(group, async (channel, queue) => {
-      purged = (await rpc(channel.purgeQueue(queue), `purge "${queue}"`)).messageCount;
+  purge(group: string): Promise<number> {
+    return this.read(group, 0, (queue) => queue.purge());
+  }
+
+  /** Whoever reads ends: a replay when what is on its way is confirmed. All by the deadline. */
+  async close(deadlineMs: number): Promise<void> {
+    this.stop.abort(new BusClosedError('read dead letters'));
+    const ended = Promise.allSettled(this.running);
+    // then they end with their connections
+    await withDeadline(ended, deadlineMs, () => new ConnectionError('late')).catch(() => undefined);
+  }
+
+  private async scan(queue: RabbitMqLetterQueue, isKept: (place: number) => boolean): Promise<Scan> {
+    const entries: Entry[] = [];
+    const kept = new Map<number, DeadLetterRecord>();
+    await queue.read(Math.min(await queue.size(), LIMITS.deadLetters), ({ letters }) => {
+      this.stop.signal.throwIfAborted();
+      for (const letter of letters) {
+        const record = toDeadLetter(letter);
+        const { messageId } = letter.properties as { readonly messageId: unknown };
+        if (isKept(entries.length)) kept.set(entries.length, record);
+        entries.push({ id: record.message.id, lastFailedAt: record.lastFailedAt, messageId });
+      }
+      return true;
     });
-    return purged;
+    return { entries, kept };
+  }
+
+  /** Those that a query means, by place. */
+  private async choose(
+    queue: RabbitMqLetterQueue,
+    query: Pick<DeadLetterQuery, 'ids' | 'limit'>,
+  ): Promise<ReadonlyMap<number, Entry>> {
+    const { entries } = await this.scan(queue, () => false);
+    const chosen = new Map<number, Entry>();
+    for (const place of chooseLetters(entries, query)) {
+      const entry = entries[place];
+      if (entry) chosen.set(place, entry);
+    }
+    return chosen;
+  }
+
+  /** All at once; each is removed when it is confirmed there. */
+  private async giveBack(group: string, { letters, lost, remove }: Batch, done: () => void): Promise<void> {
+    await forAll(letters, async (letter) => {
+      const message = toReplayed(toDeadLetter(letter).message);
+      if (!(await this.copies.giveBack(group, message, lost))) throw noQueueToReplayTo(group);
+      remove(letter);
+      done();
+    });
   }
 
   /**
-   * On a connection of its own, because what killed a consumer's connection ends here and would kill this one too. One
-   * reader of a queue at a time: what one holds another cannot see.
+   * On a connection of its own, because what killed a consumer's connection ends here and would kill this one too; it also
+   * holds the lock. @param none what there is when the queue is missing, for a group that never had a dead letter
    */
-  private read(group: string, work: Work): Promise<void> {
-    const open = (): Promise<void> =>
-      this.connection.apart('dead letters', (connection) => onQueue(connection, group, work));
-    const mine = (this.readers.get(group) ?? Promise.resolve()).then(open, open);
-    this.readers.set(group, mine);
-    const forget = (): void => {
-      if (this.readers.get(group) === mine) this.readers.delete(group);
-    };
-    mine.then(forget, forget);
-    return mine;
-  }
-
-  /** What brings no message can use the connection that is there. */
-  private async ask(group: string, work: Work): Promise<void> {
-    await this.readers.get(group)?.catch(() => undefined); // its caller hears of it
-    const { connection } = this.connection.consume;
-    if (!connection) throw new ConnectionError('The dead letters cannot be read: not connected to the broker.');
-    await onQueue(connection, group, work);
-  }
-}
-
-/** A group that never had a dead letter may have no queue for them: then there is nothing to do. */
-async function onQueue(connection: ChannelModel, group: string, work: Work): Promise<void> {
-  try {
-    await withChannel(connection, (channel) => work(channel, deadLetterQueue(group), connection));
-  } catch (error) {
-    if ((error as ChannelError).code !== 404) throw error;
-  }
-}
-
-/** Resolves when what was taken can be seen again: a quorum queue takes it back some time after the channel closed. */
-async function giveBack(channel: Channel, connection: ChannelModel, queue: string, expected: number): Promise<void> {
-  await rpc(channel.close(), 'give dead letters back');
-  await withChannel(connection, async (other) => {
-    const end = Date.now() + GIVE_BACK_MS;
-    while (Date.now() < end) {
-      const { messageCount } = await rpc(other.checkQueue(queue), `count "${queue}"`);
-      if (messageCount >= expected) return;
-      await pause(5);
+  private async read<T>(group: string, none: T, work: Work<T>, done?: () => string): Promise<T> {
+    this.stop.signal.throwIfAborted();
+    const before = this.last.get(group);
+    const mine = this.inTurn(group, before, work).catch(nothing(none));
+    this.last.set(group, mine);
+    this.running.add(mine);
+    try {
+      return await mine;
+    } catch (error) {
+      throw toReadError(error, group, done?.() ?? '');
+    } finally {
+      this.running.delete(mine);
+      if (this.last.get(group) === mine) this.last.delete(group);
     }
-  });
+  }
+
+  /** After the other readers of this process, and those of others. */
+  private async inTurn<T>(group: string, before: Promise<unknown> | undefined, work: Work<T>): Promise<T> {
+    const end = Date.now() + BUSY_MS;
+    const busy = (): Error => new DeadLettersBusyError(group, BUSY_MS);
+    if (before) await withDeadline(Promise.allSettled([before]), BUSY_MS, busy);
+    this.stop.signal.throwIfAborted();
+    const name = deadLetterQueue(group);
+    return this.connection.apart('dead letters', async (connection) => {
+      const isLocked = await lockReader(connection, name, end, this.stop.signal);
+      this.stop.signal.throwIfAborted();
+      if (!isLocked) throw busy();
+      return work(new RabbitMqLetterQueue(connection, name));
+    });
+  }
+}
+
+/** For the queue that does not exist; one that cannot be reached for now does. */
+function nothing<T>(none: T): (error: unknown) => T {
+  return (error) => {
+    const { code, message } = error as ChannelError;
+    if (code === 404 && message.includes('no queue')) return none;
+    throw error;
+  };
 }
 
 /** The driver could not read a letter: then it lost the connection, and the rest is beyond reach. */
@@ -161,10 +230,9 @@ function toReadError(error: unknown, group: string, done: string): unknown {
   );
 }
 
-async function* take(channel: Channel, queue: string, limit: number): AsyncGenerator<GetMessage> {
-  for (let i = 0; i < limit; i++) {
-    const message = await rpc(channel.get(queue), `read "${queue}"`);
-    if (message === false) return;
-    yield message;
-  }
+/** Rejects with the first failure, when all have ended. */
+async function forAll<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+  const settled = await Promise.allSettled(items.map(work));
+  const failed = settled.find((outcome) => outcome.status === 'rejected');
+  if (failed) throw failed.reason;
 }

@@ -9,7 +9,6 @@ import type { BacklogOptions } from '../../core/publish-backlog.js';
 import type {
   ConsumeEvents,
   Consumer,
-  DeadLetters,
   DeclareMode,
   ReplyPath,
   Routed,
@@ -52,7 +51,7 @@ export class RabbitMqTransport extends Described implements Transport {
     replay: false,
     exchangeTypes: EXCHANGE_TYPES,
   });
-  readonly deadLetters: DeadLetters;
+  readonly deadLetters: RabbitMqDeadLetters;
   private readonly publisher: RabbitMqPublisher;
   private readonly copies: RabbitMqCopies;
   private readonly declarations: RabbitMqTopology;
@@ -261,7 +260,7 @@ export class RabbitMqTransport extends Described implements Transport {
     this.begun?.reject(new BusClosedError('connect'));
     this.connecting?.catch(() => undefined); // whoever waits for it is told; nobody has to wait
     const consuming = [...this.consumers, ...this.heirs];
-    await Promise.all(consuming.map((part) => part.close({ deadlineMs })));
+    await Promise.all([this.deadLetters.close(deadlineMs), ...consuming.map((part) => part.close({ deadlineMs }))]);
     await Promise.all([this.publisher.close(left()), ...[...this.replyPaths].map((path) => path.close())]);
     await this.connection.close(left());
   }

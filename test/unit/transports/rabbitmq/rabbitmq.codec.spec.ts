@@ -11,10 +11,10 @@ import {
   deferralsOf,
   firstFailedAtOf,
   returnsOf,
-  toDeadLetter,
   toMessage,
   toProperties,
 } from '../../../../lib/transports/rabbitmq/rabbitmq.codec.js';
+import { toDeadLetter } from '../../../../lib/transports/rabbitmq/rabbitmq.dead-letter.codec.js';
 
 interface DriverCodec {
   encodeProperties(id: number, channel: number, size: number, fields: object): Buffer;
