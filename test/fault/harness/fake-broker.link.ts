@@ -115,7 +115,10 @@ export class FakeLink {
     else if (frame.kind === 'body') this.add(frame.channel, frame.content);
     else if (frame.method === 'BasicPublish') {
       this.contents.set(frame.channel, { fields: frame.fields, properties: {}, missing: 0, body: [] });
-    } else this.call(frame.method, frame.channel, frame.fields);
+    } else {
+      if (frame.method === 'QueueDeclare') this.broker.declarations.push(frame.payload);
+      this.call(frame.method, frame.channel, frame.fields);
+    }
   }
 
   private begin(channel: number, size: number, properties: Fields): void {

@@ -47,6 +47,8 @@ export class FakeBroker {
   readonly store = new FakeStore();
   readonly received: Recorded[] = [];
   readonly sent: Recorded[] = [];
+  /** Every queue.declare as it stood on the wire, its number first. */
+  readonly declarations: Buffer[] = [];
   /** Open now. */
   readonly links = new Set<FakeLink>();
   /** What went wrong in a script or in the broker itself: a test must find none. */

@@ -12,7 +12,14 @@ export type MethodName =
   | `Confirm${'Select' | 'SelectOk'}`;
 
 export type Incoming =
-  | { readonly kind: 'method'; readonly channel: number; readonly method: MethodName; readonly fields: Fields }
+  | {
+      readonly kind: 'method';
+      readonly channel: number;
+      readonly method: MethodName;
+      readonly fields: Fields;
+      /** The method as it stood on the wire, its number first. */
+      readonly payload: Buffer;
+    }
   | { readonly kind: 'header'; readonly channel: number; readonly size: number; readonly properties: Fields }
   | { readonly kind: 'body'; readonly channel: number; readonly content: Buffer }
   | { readonly kind: 'heartbeat' };
@@ -26,6 +33,7 @@ interface Definitions {
 
 interface Frame {
   readonly channel: number;
+  readonly payload: Buffer;
   readonly rest: Buffer;
 }
 
@@ -89,7 +97,8 @@ export class FrameReader {
 
   *read(chunk: Buffer): Generator<Incoming> {
     this.rest = Buffer.concat([this.rest, chunk]);
-    for (let frame = this.next(); frame; frame = this.next()) yield toIncoming(framing.decodeFrame(frame));
+    for (let frame = this.next(); frame; frame = this.next())
+      yield toIncoming(framing.decodeFrame(frame), frame.payload);
   }
 
   /** The first bytes of a connection are no frame. @returns what follows them, once they are there */
@@ -105,10 +114,11 @@ export class FrameReader {
   }
 }
 
-function toIncoming(frame: DecodedFrame): Incoming {
+function toIncoming(frame: DecodedFrame, payload: Buffer): Incoming {
   const { id, channel, size, fields = {}, content } = frame;
   if (frame === framing.HEARTBEAT) return { kind: 'heartbeat' };
   if (content !== undefined) return { kind: 'body', channel, content: Buffer.from(content) };
   if (size !== undefined) return { kind: 'header', channel, size, properties: fields };
-  return { kind: 'method', channel, method: definitions.info(id as number).name, fields };
+  const { name: method } = definitions.info(id as number);
+  return { kind: 'method', channel, method, fields, payload: Buffer.from(payload) };
 }
