@@ -67,7 +67,7 @@ export class RabbitMqLetterQueue {
       };
       const work = async (): Promise<void> => {
         for (let first = 0; first < count; ) {
-          const letters = await this.take(channel, Math.min(BATCH, count - first), lost.signal);
+          const letters = await this.take(channel, Math.min(BATCH, count - first), tagOf(first), lost.signal);
           if (letters.length === 0) return;
           if (!(await use({ letters, first, lost: lost.signal, remove }))) return;
           first += letters.length;
@@ -86,16 +86,22 @@ export class RabbitMqLetterQueue {
    * Never more than `count`, because its consumer may hold no more, and is cancelled before anything is removed; fewer only
    * when there are no more.
    */
-  private async take(channel: Channel, count: number, lost: AbortSignal): Promise<readonly ConsumeMessage[]> {
+  private async take(
+    channel: Channel,
+    count: number,
+    tag: string,
+    lost: AbortSignal,
+  ): Promise<readonly ConsumeMessage[]> {
     const letters: ConsumeMessage[] = [];
     const full = new AbortController();
     let isGone = false;
     await rpc(channel.prefetch(count), `read "${this.name}"`);
-    const consumed = channel.consume(this.name, (letter) => {
+    const onLetter = (letter: ConsumeMessage | null): void => {
       if (letter) letters.push(letter);
       else isGone = true;
       if (letters.length === count || isGone) full.abort();
-    });
+    };
+    const consumed = channel.consume(this.name, onLetter, { consumerTag: tag });
     const { consumerTag } = await rpc(consumed, `read "${this.name}"`);
     const enough = AbortSignal.any([full.signal, lost]);
     for (let silentMs = 0, known = 0; !enough.aborted; known = letters.length) {
@@ -129,6 +135,11 @@ export class RabbitMqLetterQueue {
   private state(): Promise<{ readonly messageCount: number; readonly consumerCount: number }> {
     return withChannel(this.connection, (channel) => rpc(channel.checkQueue(this.name), `count "${this.name}"`));
   }
+}
+
+/** A quorum queue takes letters back consumer by consumer, in the order of their tags: that of the letters, then. */
+function tagOf(first: number): string {
+  return `letters.${String(first).padStart(16, '0')}`;
 }
 
 /** Settles as `work` does, after `also`, which happens in any case; an error of that counts only if there is no other. */
