@@ -1,3 +1,4 @@
+import { LIMITS } from '../core/limits.js';
 import type { GroupDefinition } from './group-definition.js';
 
 /** What is wrong with the names and patterns that groups had before. */
@@ -21,6 +22,10 @@ export function checkRenames(groups: readonly GroupDefinition[], usesHeaders: bo
     const asked = handlers.flatMap(({ rules }) => rules.map(({ pattern }) => pattern));
     for (const pattern of unbind) {
       if (asked.includes(pattern)) problems.push(`${place}: unbind names "${pattern}", which the group asks for.`);
+      if (Buffer.byteLength(pattern) > LIMITS.topicBytes)
+        problems.push(
+          `${place}: unbind has a pattern of more than ${LIMITS.topicBytes} bytes, which nothing can be bound to.`,
+        );
     }
     if (usesHeaders && unbind.length > 0)
       problems.push(

@@ -48,6 +48,13 @@ describe('checkRenames', () => {
     ]);
   });
 
+  it('refuses to unbind what no broker can be asked for', () => {
+    expect(check([group('a', { unbind: ['b'.repeat(255)] })])).toEqual([]);
+    expect(check([group('a', { unbind: ['b'.repeat(256)] })])).toEqual([
+      'a.on: unbind has a pattern of more than 255 bytes, which nothing can be bound to.',
+    ]);
+  });
+
   it('refuses both for a broadcast handler, and patterns where headers route', () => {
     const text = 'a.on: renamedFrom and unbind are for queues that last; a broadcast handler has none.';
     expect(check([group('a', { delivery: 'broadcast', renamedFrom: ['x'] })])).toEqual([text]);
