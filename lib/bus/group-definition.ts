@@ -229,6 +229,17 @@ function checkQueues(groups: readonly GroupDefinition[], options: ResolvedOption
         `${other} and ${place} are different groups that consume the same queue "${read}": each would get a part of its messages. Give both the same group.`,
       );
   }
+  const present = new Set(groups.map(({ name }) => name));
+  for (const { name, handlers, renamedFrom = [] } of groups) {
+    for (const old of renamedFrom) {
+      const queue = qualify(options, old);
+      const reader = present.has(old) ? undefined : readers.get(queue);
+      if (reader !== undefined)
+        problems.push(
+          `${handlers[0]?.place ?? name}: renamedFrom names "${old}", and ${reader} consumes the queue "${queue}", which would be unbound and removed. Leave one of them out.`,
+        );
+    }
+  }
 }
 
 function isOtherEvent(a: Handler, b: Handler): boolean {

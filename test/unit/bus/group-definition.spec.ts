@@ -189,6 +189,21 @@ describe('defineGroups', () => {
       expect(define([a, registration('B', { group: 'b', queue: { name: 'c' } })])).toHaveLength(2);
     });
 
+    it('cannot be one that a group takes over because of its old name: it would be unbound and removed', () => {
+      const own = [registration('A', { group: 'b', renamedFrom: ['a'], queue: { name: 'a' } })];
+      expect(problems(own)).toEqual([expect.stringMatching(/^A: renamedFrom names "a", .* A consumes the queue "a"/)]);
+      const other = registration('B', { group: 'x', queue: { name: 'team.a' } });
+      const heir = registration('A', { group: 'b', renamedFrom: ['a'] });
+      expect(define([heir, other])).toHaveLength(2);
+      for (const both of [
+        [heir, other],
+        [other, heir],
+      ])
+        expect(problems(both, { namespace: 'team' })).toEqual([
+          expect.stringMatching(/^A: renamedFrom names "a", .* B consumes the queue "team.a"/),
+        ]);
+    });
+
     it.each([
       [{ name: 'legacy' }, 'queue'],
       [{ type: 'classic' as const }, 'queueType, arguments and bind'],
