@@ -167,15 +167,19 @@ function checkAlone(name: string, handlers: readonly HandlerRegistration[], prob
 
 /**
  * How long a delivery can be held in the worst case: it comes when every place is taken, by batches of one, and behind all the
- * others that may be sent ahead; and a batch that is not full waits.
+ * others that may be sent ahead, from each of its `queues`; and a batch that is not full waits.
  */
-function holdMs({ prefetch, concurrency, timeoutMs }: GroupPolicy, batch: BatchOptions | undefined): number {
-  const rounds = 1 + Math.ceil((prefetch - concurrency) / ((batch?.size ?? 1) * concurrency));
+function holdMs(
+  { prefetch, concurrency, timeoutMs }: GroupPolicy,
+  batch: BatchOptions | undefined,
+  queues: number,
+): number {
+  const rounds = 1 + Math.ceil((queues * prefetch - concurrency) / ((batch?.size ?? 1) * concurrency));
   return rounds * timeoutMs + (batch?.waitMs ?? 0);
 }
 
 function checkGroup(
-  { policy, ordered, startFrom, idempotent, batch, delivery }: GroupDefinition,
+  { policy, ordered, startFrom, idempotent, batch, delivery, renamedFrom = [] }: GroupDefinition,
   { place }: HandlerRegistration,
   queue: string,
   capabilities: TransportCapabilities,
@@ -183,11 +187,13 @@ function checkGroup(
 ): void {
   if (Buffer.byteLength(queue) > GROUP_NAME_BYTES)
     problems.push(`${place}: the group name has more than ${GROUP_NAME_BYTES} bytes.`);
-  const held = holdMs(policy, batch);
+  const held = holdMs(policy, batch, 1 + renamedFrom.length);
   if (held > LIMITS.holdMs) {
     const inBatches = batch ? `, batches of ${batch.size} that wait ${batch.waitMs} ms` : '';
+    const old = renamedFrom.length;
+    const inherited = old > 0 ? `, and ${old} old name${old === 1 ? '' : 's'} with queues of their own,` : '';
     problems.push(
-      `${place}: with prefetch ${policy.prefetch}, concurrency ${policy.concurrency} and timeoutMs ${policy.timeoutMs}${inBatches} a delivery can be held for ${Math.ceil(held / 60_000)} minutes; the limit is 25. Lower prefetch or timeoutMs.`,
+      `${place}: with prefetch ${policy.prefetch}, concurrency ${policy.concurrency} and timeoutMs ${policy.timeoutMs}${inBatches}${inherited} a delivery can be held for ${Math.ceil(held / 60_000)} minutes; the limit is 25. Lower prefetch or timeoutMs${old > 0 ? ', or drop a name of renamedFrom that is not needed any more' : ''}.`,
     );
   }
   if (ordered === 'key' && capabilities.ordered !== 'per-key') {

@@ -236,6 +236,14 @@ describe('defineGroups', () => {
       ]);
     });
 
+    it('that takes over others holds what their queues send ahead as well', () => {
+      const policy = { prefetch: 10, concurrency: 10, timeoutMs: 750_000 };
+      expect(define([registration('A', { policy, renamedFrom: ['x'] })])).toHaveLength(1);
+      expect(problems([registration('A', { policy, renamedFrom: ['x', 'y'] })])).toEqual([
+        expect.stringMatching(/^A: with prefetch 10, .*, and 2 old names .* 38 minutes.* renamedFrom/),
+      ]);
+    });
+
     it('is ordered by key only where the transport can', () => {
       const ordered = [registration('A', { ordered: 'key' })];
       expect(define(ordered, {}, { ordered: 'per-key' })[0]?.ordered).toBe('key');
