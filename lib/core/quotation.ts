@@ -1,4 +1,4 @@
-/** A payload of more values is not searched, but taken to be quoted. */
+/** A payload of more values, and names where they count, is not searched, but taken to be quoted. */
 const VALUES = 5_000;
 /** A quotation may break off. */
 const BEGINNING = 24;
@@ -16,15 +16,19 @@ export interface QuotedParts {
 /** Whether `text` shows something of a payload: as it is, or with the escapes of JSON. */
 export function quotes(text: string, payload: unknown, { names, atLeast }: QuotedParts): boolean {
   const said = text.toLowerCase();
-  const isSaid = (part: string): boolean => part.length >= atLeast && shows(said, part.toLowerCase());
+  const isSaid = (part: string): boolean => part.length >= atLeast && shows(said, part);
   const open: unknown[] = [payload];
   for (let count = 0; open.length > 0; count++) {
-    if (count === VALUES) return true;
+    if (count >= VALUES) return true;
     const value = open.pop();
     if (typeof value !== 'object' || value === null) {
       if (isLeaf(value) && isSaid(String(value))) return true;
     } else if (!ArrayBuffer.isView(value)) {
-      if (names && !Array.isArray(value) && Object.keys(value).some(isSaid)) return true;
+      if (names && !Array.isArray(value)) {
+        const own = Object.keys(value);
+        count += own.length;
+        if (count >= VALUES || own.some(isSaid)) return true;
+      }
       open.push(...Object.values(value).slice(0, VALUES));
     }
   }
@@ -36,10 +40,11 @@ function isLeaf(value: unknown): value is string | number | bigint | boolean {
 }
 
 function shows(said: string, part: string): boolean {
-  const trimmed = part.trim();
-  if (trimmed === '') return false;
-  const escaped = JSON.stringify(part).slice(1, -1);
-  return finds(said, trimmed) || (escaped !== part && finds(said, escaped));
+  const beginning = part.trim().slice(0, BEGINNING).toLowerCase();
+  if (beginning === '') return false;
+  const untrimmed = part.slice(0, BEGINNING).toLowerCase();
+  const escaped = JSON.stringify(untrimmed).slice(1, -1);
+  return finds(said, beginning) || (escaped !== untrimmed && finds(said, escaped));
 }
 
 function finds(said: string, part: string): boolean {

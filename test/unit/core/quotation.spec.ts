@@ -67,6 +67,19 @@ describe('quotes', () => {
     ).toBe(false);
   });
 
+  it('costs little, however long the texts and however many the names', () => {
+    const names = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, index) => [`k${index}`, 1]));
+    expect(quotes('is wrong', names(2_400), ALL)).toBe(false);
+    expect(quotes('is wrong', [names(2_400), names(2_400), names(2_400)], ALL)).toBe(true);
+    const [long, many] = ['"'.repeat(1_000_000), names(100_000)];
+    const begin = performance.now();
+    for (let n = 0; n < 20; n++) {
+      quotes('is wrong', long, ALL);
+      quotes('is wrong', many, ALL);
+    }
+    expect(performance.now() - begin).toBeLessThan(2_000);
+  });
+
   it('finds any text that stands in quotation marks', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary', minLength: 1 }), fc.jsonValue(), (value, other) => {
