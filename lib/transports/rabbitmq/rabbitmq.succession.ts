@@ -1,5 +1,6 @@
 import type { ChannelModel } from 'amqplib';
-import { pause } from '../../core/deadline.js';
+import { pause, withDeadline } from '../../core/deadline.js';
+import { ConnectionError } from '../../core/errors.js';
 import type { Binding } from '../../core/exchange.js';
 import { describeError } from '../../core/failure.js';
 import { DEFAULTS, DEFERRAL_LEVELS_MS } from '../../core/limits.js';
@@ -66,12 +67,16 @@ export class RabbitMqSuccession {
     this.running ??= this.run();
   }
 
-  async close(options: { readonly deadlineMs?: number } | undefined): Promise<void> {
+  async close({ deadlineMs = DEFAULTS.shutdownDeadlineMs }: { readonly deadlineMs?: number } = {}): Promise<void> {
+    const end = Date.now() + deadlineMs;
     this.end.abort();
     // first: the step that is under way may wait for it
-    await this.draining?.close(options);
-    await this.running;
-    await this.draining?.close(options);
+    await this.draining?.close({ deadlineMs });
+    const ended = withDeadline(this.running ?? Promise.resolve(), Math.max(0, end - Date.now()), () => {
+      return new ConnectionError('The broker is silent, or has much to do.');
+    });
+    await ended.catch(() => undefined); // it ends with the connection, and does nothing more until then
+    await this.draining?.close({ deadlineMs: Math.max(0, end - Date.now()) });
   }
 
   async pause(): Promise<void> {
@@ -194,7 +199,9 @@ export class RabbitMqSuccession {
   private async remove(connection: ChannelModel, retries: readonly string[]): Promise<void> {
     const dead = deadLetterQueue(this.previous);
     const hasOwn = await isOurs(connection, dead);
-    for (let moved = 1; hasOwn && moved > 0; ) moved = await this.parts.moveDeadLetters(this.previous, this.group);
+    for (let moved = 1; hasOwn && moved > 0 && !this.end.signal.aborted; )
+      moved = await this.parts.moveDeadLetters(this.previous, this.group);
+    if (this.end.signal.aborted) return;
     await withChannel(connection, async (channel) => {
       for (const name of [...retries, ...(hasOwn ? [dead] : []), this.previous])
         await rpc(channel.deleteQueue(name), `remove "${name}"`);

@@ -1,0 +1,107 @@
+import { randomUUID } from 'node:crypto';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { type ChannelModel, connect } from 'amqplib';
+import type { Binding } from '../../lib/core/exchange.js';
+import { TopicExchange } from '../../lib/exchanges/topic.exchange.js';
+import { bounded, until } from '../../lib/testing/contract/until.js';
+import { DEAD_LETTER_ARGUMENTS } from '../../lib/transports/rabbitmq/rabbitmq.group-queues.js';
+import {
+  type Drain,
+  RabbitMqSuccession,
+  type SuccessionParts,
+} from '../../lib/transports/rabbitmq/rabbitmq.succession.js';
+import { isReachable, RABBITMQ } from '../support/brokers.js';
+import { byHand, waitingIn } from './harness/by-hand.js';
+
+const described = (await isReachable(RABBITMQ)) ? describe : describe.skip;
+
+/** Takes everything, and handles nothing until the test says so. */
+class FakeDrain implements Drain {
+  state: Drain['state'] = 'running';
+  isIdle = true;
+  readonly calls: string[] = [];
+
+  async pause(): Promise<void> {
+    this.calls.push('pause');
+  }
+
+  async resume(): Promise<void> {
+    this.calls.push('resume');
+  }
+
+  async close(): Promise<void> {
+    this.calls.push('close');
+    this.state = 'closed';
+  }
+}
+
+described('Succession to a queue', () => {
+  let connection: ChannelModel;
+  let name: string;
+  let old: string;
+  let running: RabbitMqSuccession | undefined;
+  const logged: string[] = [];
+  const logger = {
+    log: () => undefined,
+    warn: (text: unknown) => void logged.push(String(text)),
+    error: () => undefined,
+  };
+
+  beforeEach(async () => {
+    connection = await connect(RABBITMQ.url);
+    name = `succession-${randomUUID().slice(0, 8)}`;
+    old = `${name}.old`;
+    logged.length = 0;
+    await byHand(RABBITMQ.url, async (channel) => {
+      await channel.assertExchange(`${name}.events`, 'topic', { durable: true });
+      await channel.assertQueue(old, { durable: true });
+      await channel.assertQueue(`${old}.dlq`, { durable: true, arguments: DEAD_LETTER_ARGUMENTS });
+    });
+  });
+
+  afterEach(async () => {
+    await running?.close({ deadlineMs: 0 });
+    running = undefined;
+    await connection.close();
+    await byHand(RABBITMQ.url, async (channel) => {
+      await channel.deleteExchange(`${name}.events`);
+      for (const queue of [old, `${old}.dlq`, `${name}.first.retry.777.to.${old}`]) await channel.deleteQueue(queue);
+    });
+  });
+
+  function succeed(parts: Partial<SuccessionParts> = {}): RabbitMqSuccession {
+    const bindings: readonly Binding[] = [
+      { exchange: { name: `${name}.events`, handler: new TopicExchange() }, pattern: 'a.*' },
+    ];
+    const all: SuccessionParts = {
+      link: { connection } as SuccessionParts['link'],
+      logger,
+      drain: async () => new FakeDrain(),
+      record: { isRead: true, find: () => undefined },
+      unusedMs: 0,
+      moveDeadLetters: async () => 0,
+      ...parts,
+    };
+    running = new RabbitMqSuccession(all, `${name}.new`, old, bindings);
+    running.start();
+    return running;
+  }
+
+  const isGone = async (queue: string): Promise<boolean> =>
+    waitingIn(RABBITMQ.url, queue).then(
+      () => false,
+      () => true,
+    );
+
+  it('closes by its deadline, whatever it waits for', async () => {
+    let isMoving = false;
+    const moveDeadLetters = (): Promise<number> => {
+      isMoving = true;
+      return new Promise(() => undefined);
+    };
+    const succession = succeed({ moveDeadLetters });
+    await until('it moves dead letters', () => isMoving);
+    await bounded(succession.close({ deadlineMs: 200 }), 1_000, 'close()');
+    expect(await isGone(old)).toBe(false);
+  });
+});
