@@ -93,6 +93,30 @@ described('Succession to a queue', () => {
       () => true,
     );
 
+  it('keeps a queue to which something came while its dead letters were moved', async () => {
+    let moves = 0;
+    const drains: FakeDrain[] = [];
+    const moveDeadLetters = async (): Promise<number> => {
+      if (moves++ === 0) {
+        await byHand(RABBITMQ.url, async (channel) => {
+          channel.sendToQueue(old, Buffer.from('{}'));
+          await channel.checkQueue(old);
+        });
+      }
+      return 0;
+    };
+    const drain = async (): Promise<Drain> => {
+      drains.push(new FakeDrain());
+      return drains[0] as Drain;
+    };
+    succeed({ moveDeadLetters, drain });
+    await until('it drains what came', () => drains.length > 0);
+    expect(await waitingIn(RABBITMQ.url, old)).toBe(1);
+    await byHand(RABBITMQ.url, (channel) => channel.purgeQueue(old));
+    await until('it is gone', () => isGone(old));
+    expect(logged).toEqual([]);
+  });
+
   it('closes by its deadline, whatever it waits for', async () => {
     let isMoving = false;
     const moveDeadLetters = (): Promise<number> => {

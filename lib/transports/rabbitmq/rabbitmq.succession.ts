@@ -48,7 +48,6 @@ export class RabbitMqSuccession {
   private readonly end = new AbortController();
   private draining: Drain | undefined;
   private emptySince: number | undefined;
-  private hasNoRetries = false;
   private running: Promise<void> | undefined;
   private isPaused = false;
   private isTold = false;
@@ -118,39 +117,31 @@ export class RabbitMqSuccession {
     await this.unbind(connection);
     if (before.messages > 0 || this.draining?.isIdle === false) return this.goOn();
     await this.stopDraining();
-    const queue = await look(connection, this.previous);
-    if (!queue || queue.messages > 0 || queue.consumers > 0) {
-      this.forgetCalm();
-      return queue?.messages === 0 ? WATCH_MS : 0;
-    }
+    const used = await this.lookForUse(connection);
+    if (used.againMs !== undefined) return used.againMs;
     this.emptySince ??= Date.now();
-    const againMs = Math.min(WATCH_MS, this.parts.unusedMs);
-    if (!this.parts.record.isRead || Date.now() - this.emptySince < this.parts.unusedMs) return againMs;
-    // asked last and seldom, for the broker notes each queue that is not there as an error
-    const retries = await this.retryQueues(connection);
-    if (retries.some(({ messages }) => messages > 0)) {
-      this.forgetCalm();
-      return BUSY_MS;
-    }
-    if (!this.hasNoRetries) {
-      // one that has just become due is on its way
-      this.hasNoRetries = true;
-      return againMs;
-    }
-    await this.remove(
-      connection,
-      retries.map(({ name }) => name),
-    );
-    return ABSENT_MS;
+    if (!this.parts.record.isRead || Date.now() - this.emptySince < this.parts.unusedMs)
+      return Math.min(WATCH_MS, this.parts.unusedMs);
+    return this.remove(connection);
   }
 
-  private forgetCalm(): void {
+  /** Whether it is empty and unused: then its retry queues, else how long to wait before looking again. */
+  private async lookForUse(
+    connection: ChannelModel,
+  ): Promise<{ readonly againMs: number } | { readonly againMs?: undefined; readonly retries: readonly string[] }> {
+    const queue = await look(connection, this.previous);
+    if (!queue || queue.messages > 0 || queue.consumers > 0) {
+      this.emptySince = undefined;
+      return { againMs: queue?.messages === 0 ? WATCH_MS : 0 };
+    }
+    const retries = await this.retryQueues(connection);
+    if (!retries.some(({ messages }) => messages > 0)) return { retries: retries.map(({ name }) => name) };
     this.emptySince = undefined;
-    this.hasNoRetries = false;
+    return { againMs: BUSY_MS };
   }
 
   private async goOn(): Promise<number> {
-    this.forgetCalm();
+    this.emptySince = undefined;
     if (this.draining || this.isPaused || this.end.signal.aborted) return BUSY_MS;
     if (!this.isTold) this.parts.logger.log(`${this.group}: handles what "${this.previous}" still holds.`);
     this.isTold = true;
@@ -195,19 +186,26 @@ export class RabbitMqSuccession {
     return found;
   }
 
-  /** The queue itself last: while it is there, what has failed half-way is taken up again. */
-  private async remove(connection: ChannelModel, retries: readonly string[]): Promise<void> {
+  /**
+   * The queue itself last: while it is there, what has failed half-way is taken up again.
+   *
+   * @returns how long to wait for the next step, in milliseconds
+   */
+  private async remove(connection: ChannelModel): Promise<number> {
     const dead = deadLetterQueue(this.previous);
     const hasOwn = await isOurs(connection, dead);
     for (let moved = 1; hasOwn && moved > 0 && !this.end.signal.aborted; )
       moved = await this.parts.moveDeadLetters(this.previous, this.group);
-    if (this.end.signal.aborted) return;
+    // that takes its time, and a broker cannot be asked to remove a quorum queue only if it is empty
+    const used = await this.lookForUse(connection);
+    if (used.againMs !== undefined || this.end.signal.aborted) return used.againMs ?? ABSENT_MS;
     await withChannel(connection, async (channel) => {
-      for (const name of [...retries, ...(hasOwn ? [dead] : []), this.previous])
+      for (const name of [...used.retries, ...(hasOwn ? [dead] : []), this.previous])
         await rpc(channel.deleteQueue(name), `remove "${name}"`);
     });
-    this.forgetCalm();
+    this.emptySince = undefined;
     this.parts.logger.log(`${this.group}: "${this.previous}" was empty and unused, and is removed.`);
+    return ABSENT_MS;
   }
 
   /** Once; it is tried again. */
