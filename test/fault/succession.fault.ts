@@ -69,7 +69,10 @@ described('Succession to a queue', () => {
     });
   });
 
-  function succeed(parts: Partial<SuccessionParts> = {}): RabbitMqSuccession {
+  function succeed(
+    parts: Partial<SuccessionParts> = {},
+    groups: readonly [string, ...string[]] = [`${name}.new`, old],
+  ): RabbitMqSuccession {
     const bindings: readonly Binding[] = [
       { exchange: { name: `${name}.events`, handler: new TopicExchange() }, pattern: 'a.*' },
     ];
@@ -82,7 +85,7 @@ described('Succession to a queue', () => {
       moveDeadLetters: async () => 0,
       ...parts,
     };
-    running = new RabbitMqSuccession(all, `${name}.new`, old, bindings);
+    running = new RabbitMqSuccession(all, groups, old, bindings);
     running.start();
     return running;
   }
@@ -113,6 +116,33 @@ described('Succession to a queue', () => {
     await until('it drains what came', () => drains.length > 0);
     expect(await waitingIn(RABBITMQ.url, old)).toBe(1);
     await byHand(RABBITMQ.url, (channel) => channel.purgeQueue(old));
+    await until('it is gone', () => isGone(old));
+    expect(logged).toEqual([]);
+  });
+
+  it('keeps a queue to which retries lead of a group that had another name than its queue', async () => {
+    const first = `${name}.first`;
+    const retry = `${first}.retry.777.to.${old}`;
+    await byHand(RABBITMQ.url, async (channel) => {
+      await channel.assertQueue(retry, { durable: true });
+      channel.sendToQueue(retry, Buffer.from('{}'));
+      await channel.checkQueue(retry);
+    });
+    const asked: string[] = [];
+    const find = (group: string) => {
+      asked.push(group);
+      return group === old ? { name: group, patterns: [], delaysMs: [777], seenAt: 1 } : undefined;
+    };
+    succeed({ record: { isRead: true, find } }, [`${name}.new`, old, first]);
+    const looks = (): number => asked.filter((group) => group === first).length;
+    await until('it has looked twice', () => looks() > 1);
+    expect(await isGone(old)).toBe(false);
+    await byHand(RABBITMQ.url, (channel) => channel.purgeQueue(retry));
+    await until('both are gone', async () => (await isGone(old)) && (await isGone(retry)));
+  });
+
+  it('is not stopped by names too long for retry queues', async () => {
+    succeed({}, [`${name}.${'n'.repeat(200)}`, old]);
     await until('it is gone', () => isGone(old));
     expect(logged).toEqual([]);
   });

@@ -4,7 +4,7 @@ import type { DeclareMode, Source } from '../../core/transport.js';
 export type QueueArguments = Readonly<Record<string, unknown>>;
 
 /** AMQP short strings. */
-const NAME_BYTES = 255;
+export const NAME_BYTES = 255;
 const LONGEST_DELAY_MS = 86_400_000;
 
 /**

@@ -19,9 +19,8 @@ export class RabbitMqHeir implements Consumer {
     const { previous = [], unbind = [] } = source;
     const drain = (queue: string, signal: AbortSignal): Promise<Drain> => consume(source, queue, events, signal);
     const bindings = [...source.bindings, ...unbind];
-    this.successions = previous.map(
-      (name) => new RabbitMqSuccession({ ...parts, drain }, source.group ?? source.owner, name, bindings),
-    );
+    const groups = [source.group ?? source.owner, ...previous] as const;
+    this.successions = previous.map((name) => new RabbitMqSuccession({ ...parts, drain }, groups, name, bindings));
     for (const succession of this.successions) succession.start();
   }
 

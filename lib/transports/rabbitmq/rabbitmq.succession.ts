@@ -7,7 +7,7 @@ import { DEFAULTS, DEFERRAL_LEVELS_MS } from '../../core/limits.js';
 import type { BusLogger } from '../../core/logger.js';
 import type { Consumer } from '../../core/transport.js';
 import { type ChannelError, rpc, withChannel } from './rabbitmq.channel.js';
-import { DEAD_LETTER_ARGUMENTS, deadLetterQueue, retryQueue } from './rabbitmq.group-queues.js';
+import { DEAD_LETTER_ARGUMENTS, deadLetterQueue, NAME_BYTES, retryQueue } from './rabbitmq.group-queues.js';
 import { look, type RabbitMqGroupRecord } from './rabbitmq.group-record.js';
 import type { RabbitMqLink } from './rabbitmq.link.js';
 import { bindingKey } from './rabbitmq.topology.js';
@@ -53,14 +53,18 @@ export class RabbitMqSuccession {
   private isTold = false;
   private isWarned = false;
 
+  private readonly group: string;
+
   constructor(
     private readonly parts: SuccessionParts,
-    /** The new group. */
-    private readonly group: string,
+    /** The new group, and all the names that it had before. */
+    private readonly groups: readonly [string, ...string[]],
     private readonly previous: string,
     /** What it may be bound to. */
     private readonly bindings: readonly Binding[],
-  ) {}
+  ) {
+    this.group = groups[0];
+  }
 
   start(): void {
     this.running ??= this.run();
@@ -172,14 +176,14 @@ export class RabbitMqSuccession {
   private async retryQueues(
     connection: ChannelModel,
   ): Promise<readonly { readonly name: string; readonly messages: number }[]> {
-    const recorded = [this.previous, this.group].flatMap((name) => this.parts.record.find(name)?.delaysMs ?? []);
+    const recorded = this.groups.flatMap((name) => this.parts.record.find(name)?.delaysMs ?? []);
     const known = [...DEFERRAL_LEVELS_MS, ...DEFAULTS.retryDelaysMs, DEFAULTS.unmatchedDelayMs];
     const found: { readonly name: string; readonly messages: number }[] = [];
     for (const delayMs of new Set([...recorded, ...known])) {
-      // of a group of that name, and of this group when it consumed a queue of that name
-      for (const group of [this.previous, this.group]) {
+      // of a group of that name, and of this group, whatever its name was, when it consumed a queue of that name
+      for (const group of this.groups) {
         const name = retryQueue(group, this.previous, delayMs);
-        const queue = await look(connection, name);
+        const queue = Buffer.byteLength(name) > NAME_BYTES ? undefined : await look(connection, name);
         if (queue) found.push({ name, messages: queue.messages });
       }
     }
