@@ -147,6 +147,51 @@ described('Succession to a queue', () => {
     expect(logged).toEqual([]);
   });
 
+  it('does not close a drain that was given something in the last moment: its handler would be aborted', async () => {
+    await byHand(RABBITMQ.url, async (channel) => {
+      channel.sendToQueue(old, Buffer.from('{}'));
+      await channel.checkQueue(old);
+    });
+    const drain = new FakeDrain();
+    // on its way while the consumer was cancelled
+    drain.pause = async () => {
+      drain.calls.push('pause');
+      if (drain.calls.length === 1) drain.isIdle = false;
+    };
+    let begun = 0;
+    succeed({
+      drain: async () => {
+        begun++;
+        return drain;
+      },
+    });
+    await until('it drains', () => begun === 1);
+    await byHand(RABBITMQ.url, (channel) => channel.purgeQueue(old));
+    await until('it goes on', () => drain.calls.includes('resume'));
+    expect(drain.calls).toEqual(['pause', 'resume']);
+    drain.isIdle = true;
+    await until('it is gone', () => isGone(old));
+    expect(drain.calls.slice(2)).toEqual(['pause', 'close']);
+  });
+
+  it('gives up to drain a queue that was removed in the last moment', async () => {
+    await byHand(RABBITMQ.url, async (channel) => {
+      channel.sendToQueue(old, Buffer.from('{}'));
+      await channel.checkQueue(old);
+    });
+    const signals: AbortSignal[] = [];
+    const drain = (_: string, signal: AbortSignal): Promise<Drain> => {
+      signals.push(signal);
+      return new Promise((_resolve, reject) => {
+        signal.addEventListener('abort', () => reject(new Error('given up')));
+      });
+    };
+    succeed({ drain });
+    await until('it tries again', () => signals.length > 1, 20_000);
+    expect(signals[0]?.aborted).toBe(true);
+    expect(logged).toEqual([expect.stringMatching(/cannot take over .* yet: .*was not consumed within/)]);
+  });
+
   it('closes by its deadline, whatever it waits for', async () => {
     let isMoving = false;
     const moveDeadLetters = (): Promise<number> => {

@@ -18,6 +18,8 @@ const RECORD_MS = 5_000;
 const BUSY_MS = 1_000;
 /** While somebody of the version before may still use it. */
 const WATCH_MS = 5_000;
+/** For the consumer of the old queue to begin; if that has gone meanwhile, it never would. */
+const DRAIN_MS = 10_000;
 /** A version before that was only away for a moment declares it again. */
 const ABSENT_MS = 30_000;
 /** A consumer of the old queue, whose deliveries belong to the new group. */
@@ -114,13 +116,10 @@ export class RabbitMqSuccession {
   /** @returns how long to wait for the next one, in milliseconds */
   private async step(connection: ChannelModel): Promise<number> {
     const before = await look(connection, this.previous);
-    if (!before) {
-      await this.stopDraining();
-      return ABSENT_MS;
-    }
+    if (!before) return (await this.stopDraining()) ? ABSENT_MS : BUSY_MS;
     await this.unbind(connection);
     if (before.messages > 0 || this.draining?.isIdle === false) return this.goOn();
-    await this.stopDraining();
+    if (!(await this.stopDraining())) return BUSY_MS;
     const used = await this.lookForUse(connection);
     if (used.againMs !== undefined) return used.againMs;
     this.emptySince ??= Date.now();
@@ -146,17 +145,33 @@ export class RabbitMqSuccession {
 
   private async goOn(): Promise<number> {
     this.emptySince = undefined;
-    if (this.draining || this.isPaused || this.end.signal.aborted) return BUSY_MS;
+    if (this.isPaused || this.end.signal.aborted) return BUSY_MS;
+    if (this.draining) {
+      await this.draining.resume();
+      return BUSY_MS;
+    }
     if (!this.isTold) this.parts.logger.log(`${this.group}: handles what "${this.previous}" still holds.`);
     this.isTold = true;
-    this.draining = await this.parts.drain(this.previous, this.end.signal);
+    const { signal } = this.end;
+    const patience = AbortSignal.timeout(DRAIN_MS);
+    try {
+      this.draining = await this.parts.drain(this.previous, AbortSignal.any([signal, patience]));
+    } catch (error) {
+      if (!patience.aborted) throw error;
+      throw new ConnectionError(`"${this.previous}" was not consumed within ${DRAIN_MS} ms.`, { cause: error });
+    }
+    if (this.isPaused) await this.draining.pause();
     return BUSY_MS;
   }
 
-  private async stopDraining(): Promise<void> {
+  /** @returns false while it holds what came in the last moment: to close it now would abort the handler of that */
+  private async stopDraining(): Promise<boolean> {
     const { draining } = this;
+    await draining?.pause();
+    if (draining?.isIdle === false) return false;
     await draining?.close();
     if (this.draining === draining) this.draining = undefined;
+    return true;
   }
 
   private async unbind(connection: ChannelModel): Promise<void> {
