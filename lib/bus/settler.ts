@@ -1,6 +1,7 @@
 import type { Delivery, Settlement } from '../core/delivery.js';
 import { describeError } from '../core/failure.js';
 import type { BusLogger } from '../core/logger.js';
+import { onOneLine } from '../core/text.js';
 import type { GroupCounters } from './event-bus.stats.js';
 
 /** Carries out what was decided over the deliveries of one group; counts it, and says what people should know. */
@@ -43,13 +44,17 @@ export class Settler {
         }
         counters.retried++;
         logger.warn(
-          `${group}: attempt ${delivery.attempt} of "${topic}" (${id}) failed, again in ${outcome.delayMs} ms: ${outcome.failure.name}: ${outcome.failure.message}`,
+          onOneLine(
+            `${group}: attempt ${delivery.attempt} of "${topic}" (${id}) failed, again in ${outcome.delayMs} ms: ${outcome.failure.name}: ${outcome.failure.message}`,
+          ),
         );
         break;
       case 'dead':
         counters.deadLettered++;
         logger.error(
-          `${group}: "${topic}" (${id}) is dead after ${delivery.attempt} attempt${delivery.attempt === 1 ? '' : 's'}, reason ${outcome.reason}${outcome.failure ? `: ${outcome.failure.name}: ${outcome.failure.message}` : ''}`,
+          onOneLine(
+            `${group}: "${topic}" (${id}) is dead after ${delivery.attempt} attempt${delivery.attempt === 1 ? '' : 's'}, reason ${outcome.reason}${outcome.failure ? `: ${outcome.failure.name}: ${outcome.failure.message}` : ''}`,
+          ),
         );
         break;
       case 'release':

@@ -8,6 +8,14 @@ export function truncateBytes(text: string, limit: number): string {
   return bytes.toString('utf8', 0, end) + marker;
 }
 
+/** For a log: what others chose can neither begin a line of its own nor command a terminal. */
+export function onOneLine(text: string): string {
+  return text.replace(/[\p{Cc}\u2028\u2029]/gu, (character) => {
+    const code = character.charCodeAt(0).toString(16).padStart(4, '0');
+    return character === '\n' ? '\\n' : `\\u${code}`;
+  });
+}
+
 /** Fewest single-character edits from `a` to `b`. */
 export function editDistance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, j) => j);

@@ -48,7 +48,7 @@ function setUp(options: Partial<GroupRunnerOptions> = {}) {
     ...options,
   });
   const deliver = (id: string, fields: FakeDeliveryFields = {}): FakeDelivery => {
-    const delivery = new FakeDelivery({ ...fields, message: { id } });
+    const delivery = new FakeDelivery({ ...fields, message: { id, ...fields.message } });
     runner.deliver(delivery);
     return delivery;
   };
@@ -108,6 +108,15 @@ describe('GroupRunner', () => {
         { attempt: 1 },
         { deadLettered: 1 },
         ['error: mail: "orders.created" (a) is dead after 1 attempt, reason forbidden: RangeError: no stock'],
+      ],
+      [
+        'an error on one line, whatever the message and its error contain',
+        { kind: 'dead', reason: 'undecodable', failure: { name: 'DecodeError', message: 'bad\nerror: all is lost' } },
+        { attempt: 1, message: { topic: 'a\n\u001b[2J' } },
+        { deadLettered: 1 },
+        [
+          'error: mail: "a\\n\\u001b[2J" (a) is dead after 1 attempt, reason undecodable: DecodeError: bad\\nerror: all is lost',
+        ],
       ],
       [
         'an error of a dead one without failure',

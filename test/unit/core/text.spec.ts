@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { editDistance, globMatches, nearest, truncateBytes } from '../../../lib/core/text.js';
+import { editDistance, globMatches, nearest, onOneLine, truncateBytes } from '../../../lib/core/text.js';
 
 const MARKER = '…';
 /** Letters of 1, 2, 3 and 4 bytes. */
@@ -86,6 +86,15 @@ describe('truncateBytes', () => {
       ),
     );
     expect(truncateBytes('\ud800'.repeat(10), 10)).toBe('\uFFFD\uFFFD…');
+  });
+});
+
+describe('onOneLine', () => {
+  it('shows what would begin a line or command a terminal, and leaves the rest', () => {
+    expect(onOneLine('Grüße "a.b" 🚚')).toBe('Grüße "a.b" 🚚');
+    expect(onOneLine('a\nb\r\tc\u001b[31m\u0085\u2028\u0000')).toBe(
+      'a\\nb\\u000d\\u0009c\\u001b[31m\\u0085\\u2028\\u0000',
+    );
   });
 });
 
