@@ -23,6 +23,8 @@ export class BusLifecycle {
   private closing: Promise<void> | undefined;
 
   private keeper: GroupRecordKeeper | undefined;
+  /** Settles when the transport has connected, or cannot. Never rejects. */
+  private connected: Promise<void> | undefined;
   private readonly end = new AbortController();
   private endBy = 0;
 
@@ -93,6 +95,7 @@ export class BusLifecycle {
       },
     );
     const { mode, timeoutMs } = options.startup;
+    this.connected = connected.catch(() => undefined); // told below
     if (mode === 'background') {
       connected.catch((error: unknown) => {
         if (!this.isClosing) logger.error(`The event bus cannot start as it should: ${describeError(error)}`);
@@ -111,7 +114,8 @@ export class BusLifecycle {
     const { options } = this.parts;
     await this.startAll();
     this.keeper = this.createKeeper(options.service);
-    void this.keeper?.run(); // never rejects, and ends with `stopConsumers`
+    // in the background it would be asked before there is a connection; `run` never rejects, and ends with `stopConsumers`
+    void this.connected?.then(() => this.keeper?.run());
   }
 
   private createKeeper(service: string | undefined): GroupRecordKeeper | undefined {

@@ -64,6 +64,16 @@ described('A deployment on RabbitMQ', () => {
   );
 
   it(
+    'writes its groups down as soon as it is connected when it starts in the background',
+    withLab(RABBITMQ.url, async (lab) => {
+      const group = lab.willRemoveGroup(`${lab.name}.group`);
+      await lab.boot({ providers: [version('a.*', { group }).type], options: { startup: { mode: 'background' } } });
+      await recorded(lab);
+      expect(lab.lines.filter((line) => line.startsWith('warn'))).toEqual([]);
+    }),
+  );
+
+  it(
     'drains a group that was renamed, unbinds it, and gives its retries to the new one',
     withLab(RABBITMQ.url, async (lab) => {
       const old = lab.willRemoveGroup(`${lab.name}.old`);
