@@ -5,7 +5,7 @@ import type { GroupDefinition } from './group-definition.js';
 export function checkRenames(groups: readonly GroupDefinition[], usesHeaders: boolean, problems: string[]): void {
   const present = new Set(groups.flatMap(({ name, queue }) => [name, queue?.name ?? name]));
   const heirs = new Map<string, string>();
-  for (const { name, delivery, handlers, renamedFrom = [], unbind = [] } of groups) {
+  for (const { name, delivery, handlers, declare, queue, renamedFrom = [], unbind = [] } of groups) {
     const place = handlers[0]?.place ?? name;
     if (delivery === 'broadcast' && renamedFrom.length + unbind.length > 0)
       problems.push(`${place}: renamedFrom and unbind are for queues that last; a broadcast handler has none.`);
@@ -27,6 +27,11 @@ export function checkRenames(groups: readonly GroupDefinition[], usesHeaders: bo
           `${place}: unbind has a pattern of more than ${LIMITS.topicBytes} bytes, which nothing can be bound to.`,
         );
     }
+    const isBound = queue?.bind ?? (declare === undefined || declare === 'assert');
+    if (!isBound && unbind.length > 0)
+      problems.push(
+        `${place}: unbind does nothing where the bindings are made by hand (rabbitmq.assert, rabbitmq.bind).`,
+      );
     if (usesHeaders && unbind.length > 0)
       problems.push(
         `${place}: unbind takes patterns, and this exchange routes by headers. Remove the binding by hand.`,

@@ -55,6 +55,16 @@ describe('checkRenames', () => {
     ]);
   });
 
+  it('refuses to unbind where bindings are made by hand', () => {
+    const text = 'a.on: unbind does nothing where the bindings are made by hand (rabbitmq.assert, rabbitmq.bind).';
+    const unbind = ['b.*'];
+    expect(check([group('a', { unbind, declare: 'check' })])).toEqual([text]);
+    expect(check([group('a', { unbind, declare: 'skip' })])).toEqual([text]);
+    expect(check([group('a', { unbind, queue: { bind: false } })])).toEqual([text]);
+    expect(check([group('a', { unbind, declare: 'check', queue: { bind: true } })])).toEqual([]);
+    expect(check([group('a', { unbind, declare: 'assert', queue: { name: 'q' } })])).toEqual([]);
+  });
+
   it('refuses both for a broadcast handler, and patterns where headers route', () => {
     const text = 'a.on: renamedFrom and unbind are for queues that last; a broadcast handler has none.';
     expect(check([group('a', { delivery: 'broadcast', renamedFrom: ['x'] })])).toEqual([text]);
