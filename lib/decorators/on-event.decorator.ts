@@ -48,8 +48,9 @@ export interface OnEventOptions extends Omit<ConsumeGroupOptions, 'enabled'> {
    */
   readonly batch?: BatchOptions;
   /**
-   * Names that the group had before. What they still hold is handled by this method, and their queues are removed when they
-   * are empty and nobody uses them.
+   * Names that the group had before, the latest first. What they still hold is handled by this method, and their queues are
+   * removed when they are empty and nobody uses them. Until then they send ahead `prefetch` deliveries each. An `idempotent`
+   * group goes by the last of these names: keep it at its place, and the list until no duplicate can come any more.
    */
   readonly renamedFrom?: string | readonly string[];
   /** Patterns that the group asked for before and does not want any more. */
