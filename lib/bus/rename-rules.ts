@@ -3,7 +3,7 @@ import type { GroupDefinition } from './group-definition.js';
 
 /** What is wrong with the names and patterns that groups had before. */
 export function checkRenames(groups: readonly GroupDefinition[], usesHeaders: boolean, problems: string[]): void {
-  const present = new Set(groups.flatMap(({ name, queue }) => [name, queue?.name ?? name]));
+  const present = new Set(groups.map(({ name }) => name));
   const heirs = new Map<string, string>();
   for (const { name, delivery, handlers, declare, queue, renamedFrom = [], unbind = [] } of groups) {
     const place = handlers[0]?.place ?? name;
@@ -13,7 +13,7 @@ export function checkRenames(groups: readonly GroupDefinition[], usesHeaders: bo
       const heir = heirs.get(old);
       if (present.has(old))
         problems.push(
-          `${place}: renamedFrom names "${old}", which is a group or a queue of this application: leave one of them out.`,
+          `${place}: renamedFrom names "${old}", which is a group of this application: leave one of them out.`,
         );
       else if (heir !== undefined)
         problems.push(`${place}: renamedFrom names "${old}", which ${heir} takes over already.`);

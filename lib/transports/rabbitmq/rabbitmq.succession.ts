@@ -120,23 +120,30 @@ export class RabbitMqSuccession {
     await this.unbind(connection);
     if (before.messages > 0 || this.draining?.isIdle === false) return this.goOn();
     if (!(await this.stopDraining())) return BUSY_MS;
-    const used = await this.lookForUse(connection);
-    if (used.againMs !== undefined) return used.againMs;
+    const againMs = await this.lookForMessages(connection);
+    if (againMs !== undefined) return againMs;
     this.emptySince ??= Date.now();
     if (!this.parts.record.isRead || Date.now() - this.emptySince < this.parts.unusedMs)
       return Math.min(WATCH_MS, this.parts.unusedMs);
     return this.remove(connection);
   }
 
-  /** Whether it is empty and unused: then its retry queues, else how long to wait before looking again. */
+  /** Nothing when it is empty and unused, else how long to wait before looking again. */
+  private async lookForMessages(connection: ChannelModel): Promise<number | undefined> {
+    const queue = await look(connection, this.previous);
+    if (queue?.messages === 0 && queue.consumers === 0) return undefined;
+    this.emptySince = undefined;
+    return queue?.messages === 0 ? WATCH_MS : 0;
+  }
+
+  /**
+   * The same of its retry queues too, and which there are. Seldom: the broker notes each that is not there as an error.
+   */
   private async lookForUse(
     connection: ChannelModel,
   ): Promise<{ readonly againMs: number } | { readonly againMs?: undefined; readonly retries: readonly string[] }> {
-    const queue = await look(connection, this.previous);
-    if (!queue || queue.messages > 0 || queue.consumers > 0) {
-      this.emptySince = undefined;
-      return { againMs: queue?.messages === 0 ? WATCH_MS : 0 };
-    }
+    const againMs = await this.lookForMessages(connection);
+    if (againMs !== undefined) return { againMs };
     const retries = await this.retryQueues(connection);
     if (!retries.some(({ messages }) => messages > 0)) return { retries: retries.map(({ name }) => name) };
     this.emptySince = undefined;
@@ -211,11 +218,14 @@ export class RabbitMqSuccession {
    * @returns how long to wait for the next step, in milliseconds
    */
   private async remove(connection: ChannelModel): Promise<number> {
+    const before = await this.lookForUse(connection);
+    if (before.againMs !== undefined) return before.againMs;
     const dead = deadLetterQueue(this.previous);
     const hasOwn = await isOurs(connection, dead);
     for (let moved = 1; hasOwn && moved > 0 && !this.end.signal.aborted; )
       moved = await this.parts.moveDeadLetters(this.previous, this.group);
-    // that takes its time, and a broker cannot be asked to remove a quorum queue only if it is empty
+    // that takes its time, a retry that is due may be on its way, and a quorum queue cannot be removed only if it is empty
+    await pause(BUSY_MS, this.end.signal);
     const used = await this.lookForUse(connection);
     if (used.againMs !== undefined || this.end.signal.aborted) return used.againMs ?? ABSENT_MS;
     await withChannel(connection, async (channel) => {

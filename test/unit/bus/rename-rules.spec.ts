@@ -24,16 +24,9 @@ describe('checkRenames', () => {
 
   it('refuses an old name that is a group still, its own included', () => {
     expect(check([group('a', { renamedFrom: ['b'] }), group('b')])).toEqual([
-      'a.on: renamedFrom names "b", which is a group or a queue of this application: leave one of them out.',
+      'a.on: renamedFrom names "b", which is a group of this application: leave one of them out.',
     ]);
     expect(check([group('a', { renamedFrom: ['a'] })])).toHaveLength(1);
-  });
-
-  it('refuses a queue that is still consumed, the own one included', () => {
-    const queue = { name: 'legacy' };
-    expect(check([group('a', { renamedFrom: ['legacy'] }), group('b', { queue })])).toHaveLength(1);
-    expect(check([group('a', { renamedFrom: ['legacy'], queue })])).toHaveLength(1);
-    expect(check([group('a', { renamedFrom: ['a'], queue })])).toHaveLength(1);
   });
 
   it('refuses two heirs of one group', () => {
