@@ -22,7 +22,7 @@ export interface Batch {
   /** Aborted when they have gone back, and what is not removed yet will stay. */
   readonly lost: AbortSignal;
   /** Removes one for ever. @throws ConnectionError when they have gone back */
-  remove(letter: ConsumeMessage): void;
+  readonly remove: (letter: ConsumeMessage) => void;
 }
 
 /**
