@@ -83,6 +83,20 @@ onRabbit('readers of dead letters', () => {
     expect(await topicsOf(transport)).toEqual(['entry.2', ...before.slice(3), 'entry.0', 'entry.1']);
   }, 60_000);
 
+  it('a replay of some leaves the others in their order, also those that failed in the same millisecond', async () => {
+    const COUNT = 1_700;
+    const transport = await bench.open(source);
+    await bury(transport, COUNT);
+    const ids = async (): Promise<readonly string[]> =>
+      (await transport.deadLetters.list(group, 10_000)).map(({ message }) => message.id);
+    const before = await ids();
+    const [chosen, rest] = [0, 1].map((odd) => before.filter((_, i) => Number(i % 3 > 0) === odd));
+    expect(await transport.deadLetters.replay(group, { ids: chosen ?? [] })).toBe(chosen?.length);
+    expect(await ids()).toEqual(rest);
+    expect(await transport.deadLetters.replay(group, { limit: 600 })).toBe(600);
+    expect(await ids()).toEqual(rest?.slice(600));
+  }, 60_000);
+
   it('another process waits for its turn, and its count includes what is held', async () => {
     const [one, other] = [await bench.open(source), await bench.open(source)];
     await bury(one, 2_000);

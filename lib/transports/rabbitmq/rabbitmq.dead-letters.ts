@@ -83,7 +83,8 @@ export class RabbitMqDeadLetters extends Described implements DeadLetters {
     let replayed = 0;
     const work = async (queue: RabbitMqLetterQueue): Promise<number> => {
       const chosen = ids || limit !== undefined ? await this.choose(queue, { ids, limit }) : undefined;
-      const total = chosen?.size ?? (await queue.size());
+      const size = await queue.size();
+      const total = chosen?.size ?? size;
       const isMeant = ({ properties }: ConsumeMessage, place: number): boolean => {
         const entry = chosen?.get(place);
         return chosen === undefined || (entry !== undefined && entry.messageId === properties.messageId);
@@ -92,8 +93,9 @@ export class RabbitMqDeadLetters extends Described implements DeadLetters {
         replayed++;
         onProgress?.(replayed, total);
       };
-      const end = chosen ? Math.max(-1, ...chosen.keys()) + 1 : total;
-      if (!signal?.aborted) {
+      // all that were looked at, so that those that stay go back in their order
+      const end = chosen ? Math.min(size, LIMITS.deadLetters) : size;
+      if (total > 0 && !signal?.aborted) {
         await queue.read(end, async (batch) => {
           this.stop.signal.throwIfAborted();
           const letters = batch.letters.filter((letter, i) => isMeant(letter, batch.first + i));
