@@ -2,7 +2,8 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { Fleet } from '../fault/harness/fleet.js';
 import { drainQueues } from '../fault/harness/queue-contents.js';
 import { atLeast, atMost, type Figures, type Proof, type ProofOptions } from './proof.js';
-import { Stage } from './stage.js';
+import { leftIn } from './queues.js';
+import { GROUP, Stage } from './stage.js';
 
 /** After the service and the class of its handler. */
 const AUDIT_GROUP = 'deployed.AuditListener.on';
@@ -11,12 +12,6 @@ const END_MS = 15_000;
 const SETTINGS = { publishers: 4, pauseMs: 10, window: 1_000, timeoutMs: 30_000, failOneOf: 10, topics: TOPICS };
 /** What is said of a queue that is there with other arguments. */
 const CONFLICT = /TopologyConflict|TOPOLOGY_CONFLICT|precondition_failed|inequivalent/i;
-
-/** Messages in all queues of the broker, with the name of each that holds any. */
-async function leftOver(stage: Stage): Promise<readonly string[]> {
-  const rows = await stage.node.ctl('list_queues', '--no-table-headers', 'name', 'messages');
-  return rows.split('\n').filter((row) => row !== '' && !/\s0$/.test(row));
-}
 
 async function run({ short, log }: ProofOptions): Promise<Figures> {
   const plan = short
@@ -46,8 +41,8 @@ async function run({ short, log }: ProofOptions): Promise<Figures> {
     if (plan.switches % 2 === 0) await versions[1]?.start(1);
     for (const fleet of versions) for (const program of fleet.active) program.send({ kind: 'stop' });
     await stage.settle();
+    const contents = await leftIn(node, GROUP, AUDIT_GROUP);
     await stage.endPrograms();
-    const contents = await leftOver(stage);
     const audit = await drainQueues(node.url(), AUDIT_GROUP);
     for (const failure of failures.slice(0, 3)) log(failure);
     const outcome = await stage.judge(plan.switches, book.ends);
@@ -63,7 +58,7 @@ async function run({ short, log }: ProofOptions): Promise<Figures> {
         'given back because not understood': unmatched,
         'most handler calls of one message': Math.max(...book.calls.values()),
         ...outcome.figures,
-        'not empty at the end': contents.join(', ') || 'none',
+        'not empty at the end': contents.map(([name, messages]) => `${name}: ${messages}`).join(', ') || 'none',
       },
       bars: {
         switches: atLeast(plan.switches - failures.length, plan.switches),

@@ -1,41 +1,24 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { Program, type ProgramMessage } from '../fault/harness/program.js';
-import type { RenamedOrder } from '../fault/programs/renamed.js';
-import type { WorkerSettings } from '../fault/programs/settings.js';
+import type { RenamedOrder, RenamedSettings } from '../fault/programs/renamed.js';
 import { TcpProxy } from '../support/tcp-proxy.js';
 import { atLeast, atMost, type Figures, type Proof, type ProofOptions } from './proof.js';
+import { leftIn, queuesOf } from './queues.js';
 import { EXCHANGE, GROUP, Stage } from './stage.js';
 
 const TIMEOUT_MS = 30_000;
-const GONE_MS = 30_000;
+const GONE_MS = 120_000;
 /** Handled before, during and after each rename. */
 const BETWEEN = 500;
 const FAIL_ONE_OF = 50;
 
-/** Queues of the broker, with the number of messages in each. */
-async function queues(stage: Stage): Promise<ReadonlyMap<string, number>> {
-  const rows = await stage.node.ctl('list_queues', '--no-table-headers', 'name', 'messages');
-  return new Map(
-    rows
-      .split('\n')
-      .filter((row) => row !== '')
-      .map((row) => row.split(/\s+/))
-      .map(([name = '', messages]) => [name, Number(messages)]),
-  );
-}
-
-/** Those that a group has or had: its own, of its retries, of its dead letters. */
-function ofGroup(all: ReadonlyMap<string, number>, group: string): readonly string[] {
-  return [...all.keys()].filter((name) => name === group || name.startsWith(`${group}.`));
-}
-
 async function run({ short, log }: ProofOptions): Promise<Figures> {
-  const renames = short ? 2 : 10;
+  const renames = short ? 1 : 3;
   return Stage.set(async (stage) => {
     const { node, book } = stage;
     const broker = await node.version();
     const proxy = await new TcpProxy(node.url()).listen();
-    const settings: WorkerSettings = {
+    const settings: RenamedSettings = {
       url: node.url().replace(String(node.port), String(proxy.port)),
       ledger: book.open('renamed'),
       group: GROUP,
@@ -44,6 +27,7 @@ async function run({ short, log }: ProofOptions): Promise<Figures> {
       concurrency: 10,
       handlerMs: 5,
       failOneOf: FAIL_ONE_OF,
+      ...(short && { unusedMs: 2_000 }),
     };
     const versions = Program.start('renamed', settings);
     const order = async (kind: RenamedOrder['kind'], version: number): Promise<ProgramMessage> => {
@@ -66,30 +50,29 @@ async function run({ short, log }: ProofOptions): Promise<Figures> {
       let slowestGoneMs = 0;
       for (let version = 1; version <= renames; version++) {
         await flows();
-        const before = ofGroup(await queues(stage), `${GROUP}.${version - 1}`);
+        const before = await queuesOf(node, `${GROUP}.${version - 1}`);
         await order('open', version);
+        await flows();
         // so that deliveries come again whose handler has run
         proxy.reset();
         await flows();
         suppressed += Number((await order('close', version - 1)).duplicates);
         const closedAt = Date.now();
-        let old = ofGroup(await queues(stage), `${GROUP}.${version - 1}`);
+        let old = await queuesOf(node, `${GROUP}.${version - 1}`);
         while (old.length > 0 && Date.now() - closedAt < GONE_MS) {
           await pause(200);
-          old = ofGroup(await queues(stage), `${GROUP}.${version - 1}`);
+          old = await queuesOf(node, `${GROUP}.${version - 1}`);
         }
-        stayed = [...stayed, ...old];
+        stayed = [...stayed, ...old.map(([name]) => name)];
         gone += before.length - old.length;
         slowestGoneMs = Math.max(slowestGoneMs, Date.now() - closedAt);
-        log(
-          `rename ${version} of ${renames}: ${book.handled.size} handled, ${old.join(', ') || 'nothing'} is left of the old`,
-        );
+        log(`rename ${version} of ${renames}: ${book.handled.size} handled, ${old.length} of its queues are left`);
       }
       await flows();
       const ends = await stage.finish(publishers.active, TIMEOUT_MS);
       await stage.settle();
+      const left = await leftIn(node, `${GROUP}.${renames}`);
       suppressed += Number((await order('close', renames)).duplicates);
-      const left = [...(await queues(stage))].filter(([, messages]) => messages > 0).map(([name]) => name);
       const outcome = await stage.judge(renames, ends, [], `${GROUP}.${renames}`);
       return {
         broker,

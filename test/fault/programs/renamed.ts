@@ -1,10 +1,25 @@
 import 'reflect-metadata';
 import { type INestApplicationContext, Injectable, Module, type Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
-import type { InboxStore } from '../../../lib/core/inbox.js';
-import { EventBusModule, EventBusService, type EventContext, OnEvent } from '../../../lib/index.js';
+import {
+  type BusLogger,
+  EventBusModule,
+  type EventBusModuleOptions,
+  EventBusService,
+  type EventContext,
+  MemoryInboxStore,
+  OnEvent,
+} from '../../../lib/index.js';
+import { RabbitMqConnection } from '../../../lib/transports/rabbitmq/rabbitmq.connection.js';
+import { resolveRabbitMqOptions } from '../../../lib/transports/rabbitmq/rabbitmq.options.js';
+import { RabbitMqTransport } from '../../../lib/transports/rabbitmq/rabbitmq.transport.js';
 import { ledgerLogger, openLedger, readSettings, type WorkerSettings } from './settings.js';
 import { consumeOptions, type Work, work } from './working.js';
+
+export interface RenamedSettings extends WorkerSettings {
+  /** How long an old queue has to be unused before it is removed. Default: that of the library. */
+  readonly unusedMs?: number;
+}
 
 /** Opens or closes one version; it answers with the same when that is done. */
 export interface RenamedOrder {
@@ -14,40 +29,17 @@ export interface RenamedOrder {
 
 // All versions of a service, each of which renames its group once more, in one process: so they share what remembers
 // which messages have been handled.
-const settings = readSettings<WorkerSettings>();
+const settings = readSettings<RenamedSettings>();
 const ledger = openLedger(settings.ledger);
 
-class SharedInbox implements InboxStore {
-  private readonly claims = new Map<string, { readonly owner: string; readonly until: number }>();
-  private readonly handled = new Map<string, number>();
-
-  async claim(group: string, messageId: string, leaseMs: number, owner: string): Promise<'new' | 'done' | 'busy'> {
-    const key = `${group} ${messageId}`;
-    const now = Date.now();
-    if ((this.handled.get(key) ?? 0) > now) return 'done';
-    if ((this.claims.get(key)?.until ?? 0) > now) return 'busy';
-    this.claims.set(key, { owner, until: now + leaseMs });
-    return 'new';
-  }
-
-  async done(group: string, messageId: string, windowMs: number): Promise<void> {
-    const key = `${group} ${messageId}`;
-    this.claims.delete(key);
-    this.handled.set(key, Date.now() + windowMs);
-  }
-
-  async forget(group: string, messageId: string, owner: string): Promise<void> {
-    const key = `${group} ${messageId}`;
-    if (this.claims.get(key)?.owner === owner) this.claims.delete(key);
-  }
-}
-
-const inbox = new SharedInbox();
+const inbox = new MemoryInboxStore();
 const apps = new Map<number, INestApplicationContext>();
 
 function listener(version: number): Type {
   const group = `${settings.group}.${version}`;
-  const previous = version > 0 ? { renamedFrom: `${settings.group}.${version - 1}` } : {};
+  // all names that it had, the last one first
+  const names = Array.from({ length: version }, (_, i) => `${settings.group}.${version - 1 - i}`);
+  const previous = version > 0 ? { renamedFrom: names } : {};
   @Injectable()
   class WorkListener {
     @OnEvent('work.*', { group, idempotent: true, ...previous })
@@ -58,16 +50,29 @@ function listener(version: number): Type {
   return WorkListener;
 }
 
+function transport(logger: BusLogger): NonNullable<EventBusModuleOptions['transport']> {
+  const { url, unusedMs } = settings;
+  if (unusedMs === undefined) return url;
+  const buffer = { messages: 100, bytes: 1_000_000, onFull: 'reject' } as const;
+  const connection = new RabbitMqConnection(resolveRabbitMqOptions({ type: 'rabbitmq', url }), 'renamed', logger);
+  return new RabbitMqTransport(
+    connection,
+    { timeoutMs: 10_000, window: 100, declare: 'assert', unusedMs, ...buffer },
+    logger,
+  );
+}
+
 async function open(version: number): Promise<void> {
+  const logger = ledgerLogger(ledger);
   @Module({
     imports: [
       EventBusModule.forRoot({
         service: 'renamed',
-        transport: settings.url,
+        transport: transport(logger),
         exchange: settings.exchange,
         consume: consumeOptions(settings),
         inbox,
-        logger: ledgerLogger(ledger),
+        logger,
       }),
     ],
     providers: [listener(version)],
