@@ -1,10 +1,15 @@
 import { setMaxListeners } from 'node:events';
 import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib';
+import { pause } from '../../core/deadline.js';
 import { ConnectionError } from '../../core/errors.js';
 import { Outstanding } from '../../core/outstanding.js';
 import { accessRefused, type ChannelError, closeQuietly, rpc } from './rabbitmq.channel.js';
 import { type DeliveryOwner, RabbitMqDelivery, type SettlementPath } from './rabbitmq.delivery.js';
 import { WriteBatch } from './rabbitmq.write-batch.js';
+
+/** So many outcomes a channel passes on to a quorum queue at once. */
+const PASSED_ON = 32;
+const PASS_ON_MS = 100;
 
 export interface IntakeEvents {
   onDelivery(delivery: RabbitMqDelivery): void;
@@ -18,6 +23,8 @@ export class RabbitMqIntake implements SettlementPath {
   private readonly batch: WriteBatch;
   private readonly loss = new AbortController();
   private tag: string | undefined;
+  /** Outcomes that the broker was told of. */
+  private told = 0;
   /** Unsettled deliveries that the broker may send; 0 is no consumer. */
   private wanted = 0;
   private present = 0;
@@ -79,9 +86,14 @@ export class RabbitMqIntake implements SettlementPath {
     this.lose();
   }
 
-  /** Waits for all deliveries to settle; at the deadline aborts them and gives back what is left. */
-  drain(deadlineMs: number): Promise<void> {
-    return this.outstanding.drain(deadlineMs);
+  /**
+   * Waits for all deliveries to settle; at the deadline aborts them and gives back what is left. Then the broker is given a
+   * moment: a channel that is told of many outcomes at once passes on the first of them and keeps the others until those are
+   * stored, and if it closes before, they are lost and the messages come again.
+   */
+  async drain(deadlineMs: number): Promise<void> {
+    await this.outstanding.drain(deadlineMs);
+    if (this.told > PASSED_ON && this.isOpen) await pause(PASS_ON_MS);
   }
 
   /** @returns false when it can no longer be sent; then the broker delivers again */
@@ -93,6 +105,7 @@ export class RabbitMqIntake implements SettlementPath {
     } catch {
       return false; // the channel has just begun to close
     }
+    this.told++;
     this.outstanding.delete(delivery);
     this.handOut(this.held.shift());
     return true;
