@@ -29,7 +29,8 @@ export interface OnEventOptions extends Omit<ConsumeGroupOptions, 'enabled'> {
    * longest retry delay), however often it comes; one whose handler failed is. Messages are told apart by their `id`; one without
    * (of a foreign publisher) is handled each time it comes, and a `broadcast` by every instance. What was handled is remembered
    * in the bus's `inbox`. A run that was given up because it took too long, and then succeeds, counts: what it emitted is
-   * published, and the retry is recognized as a duplicate. Default `false`. Not with `delivery: 'broadcast'`.
+   * published, and the retry is recognized as a duplicate, unless it has begun by then: a retry waits for a run until 10 seconds
+   * after its `timeoutMs`, so a handler must heed its `signal`. Default `false`. Not with `delivery: 'broadcast'`.
    */
   readonly idempotent?: boolean | { readonly windowMs?: number };
   /**
