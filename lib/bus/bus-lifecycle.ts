@@ -135,6 +135,7 @@ export class BusLifecycle {
         unbind: definition.unbind ?? [],
       })),
       previous: shared.flatMap(({ source }) => source.previous ?? []),
+      unbind: () => Promise.all(shared.flatMap(({ source }) => (source.unbind ? transport.declare(source) : []))),
       logger,
     });
   }

@@ -195,9 +195,8 @@ export class Dispatcher {
         error,
         handler?.explain?.(error, () => this.decode(delivery.message)),
       );
-    const { retry } = this.options;
     if (!this.isRetryable(error)) return dead('not-retryable', error);
-    return this.again(delivery, retry, 'attempts-exhausted', error);
+    return this.again(delivery, error);
   }
 
   /** A policy that throws must not decide over a message: then its error counts as one that can be retried. */
@@ -214,13 +213,18 @@ export class Dispatcher {
     if (!unmatched) return ACK;
     const error = new Error(`No handler of group "${this.options.group}" in this process understands the message.`);
     error.name = 'Unmatched';
-    return this.again(delivery, unmatched, 'unmatched', error);
+    // counted by itself: an instance of another version that understands it has all its attempts
+    const { attempt, misses = 0 } = delivery;
+    const delayMs = unmatched.delaysMs[misses];
+    const failure = toFailure(error);
+    if (delayMs === undefined) return { kind: 'dead', reason: 'unmatched', attempts: attempt + misses, failure };
+    return { kind: 'retry', delayMs, attempt, misses: misses + 1, failure };
   }
 
-  private again(delivery: Delivery, policy: RetryPolicy, reason: string, error: unknown): Settlement {
+  private again(delivery: Delivery, error: unknown): Settlement {
     const { attempt } = delivery;
-    const delayMs = policy.delaysMs[attempt - 1];
-    if (delayMs === undefined) return dead(reason, error);
+    const delayMs = this.options.retry.delaysMs[attempt - 1];
+    if (delayMs === undefined) return dead('attempts-exhausted', error);
     return { kind: 'retry', delayMs, attempt: attempt + 1, failure: toFailure(error) };
   }
 

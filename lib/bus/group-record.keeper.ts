@@ -26,12 +26,16 @@ export interface KeeperOptions {
   readonly present: readonly PresentGroup[];
   /** Names that groups had before: what takes them over takes care of them. */
   readonly previous: readonly string[];
+  /** Takes away once more what is not wanted: a process of the version before binds it again whenever it reconnects. */
+  readonly unbind: () => Promise<unknown>;
   readonly logger: BusLogger;
 }
 
 /** Between two looks: processes of the version before may still consume at the first one. */
 const FIRST_MS = 60_000;
 const LATER_MS = 600_000;
+/** After a look that has failed. */
+const FAILED_MS = 5_000;
 
 /** Writes down which groups a service has, and tells of those that it has no more: their queues are never deleted for it. */
 export class GroupRecordKeeper {
@@ -61,8 +65,10 @@ export class GroupRecordKeeper {
   async run(): Promise<void> {
     const { signal } = this.end;
     for (let looks = 0; !signal.aborted; looks++) {
-      await this.look();
-      await pause(looks === 0 ? FIRST_MS : LATER_MS, signal);
+      const isDone = await this.look(looks > 0);
+      const waitMs = looks === 0 ? FIRST_MS : LATER_MS;
+      await pause(isDone ? waitMs : FAILED_MS, signal);
+      if (!isDone) looks--;
     }
   }
 
@@ -70,13 +76,15 @@ export class GroupRecordKeeper {
     this.end.abort();
   }
 
-  private async look(): Promise<void> {
-    const { record, key, present } = this.options;
+  /** @returns whether it could look */
+  private async look(again: boolean): Promise<boolean> {
+    const { record, key, present, unbind } = this.options;
     try {
+      if (again) await unbind();
       this.kept = await record.keep(key, present);
     } catch (error) {
       this.tell('record', `The record of this service's groups could not be kept: ${describeError(error)}`);
-      return;
+      return false;
     }
     for (const { group, messages } of this.vanished) {
       this.tell(
@@ -90,6 +98,7 @@ export class GroupRecordKeeper {
         `Group "${group}" may still be bound to "${pattern}", which none of its handlers asks for. Say unbind: '${pattern}'.`,
       );
     }
+    return true;
   }
 
   /** Each thing once. */

@@ -49,14 +49,16 @@ export class Settler {
           ),
         );
         break;
-      case 'dead':
+      case 'dead': {
         counters.deadLettered++;
+        const { attempts = delivery.attempt } = outcome;
         logger.error(
           onOneLine(
-            `${group}: "${topic}" (${id}) is dead after ${delivery.attempt} attempt${delivery.attempt === 1 ? '' : 's'}, reason ${outcome.reason}${outcome.failure ? `: ${outcome.failure.name}: ${outcome.failure.message}` : ''}`,
+            `${group}: "${topic}" (${id}) is dead after ${attempts} attempt${attempts === 1 ? '' : 's'}, reason ${outcome.reason}${outcome.failure ? `: ${outcome.failure.name}: ${outcome.failure.message}` : ''}`,
           ),
         );
         break;
+      }
       case 'release':
         counters.released++;
         break;

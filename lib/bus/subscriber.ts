@@ -117,14 +117,21 @@ export class Subscriber {
     return definition;
   }
 
-  /** Members of one group in one process that ask for different events would get each other's. */
+  /** Members of one group in one process that ask for different events, or handle them otherwise, would get each other's. */
   private assertSameBindings(name: string, registration: HandlerRegistration): void {
     const rules = JSON.stringify(registration.rules);
     for (const { definition } of this.consumption.groups) {
+      if (definition.name !== name) continue;
       const other = definition.handlers.find((handler) => JSON.stringify(handler.rules) !== rules);
-      if (definition.name === name && other) {
+      if (other) {
         throw new ConfigurationError(
           `Group "${name}" is used by ${other.place} with other patterns. Choose another group for ${registration.place}.`,
+        );
+      }
+      const [first] = definition.handlers;
+      if (first?.idempotent || first?.batch) {
+        throw new ConfigurationError(
+          `Group "${name}" is used by ${first.place}, which is idempotent or takes batches; ${registration.place} is and does neither. Choose another group.`,
         );
       }
     }

@@ -24,9 +24,17 @@ export type Settlement =
       /** Set while a message is put off: it hops until this time without being handled. */
       readonly dueAt?: number;
       readonly deferrals?: number;
+      /** How often nobody understood it by then. Default: as before. */
+      readonly misses?: number;
       readonly failure?: Failure;
     }
-  | { readonly kind: 'dead'; readonly reason: string; readonly failure?: Failure }
+  | {
+      readonly kind: 'dead';
+      readonly reason: string;
+      /** Default: that of the delivery. */
+      readonly attempts?: number;
+      readonly failure?: Failure;
+    }
   | { readonly kind: 'release' };
 
 export const ACK: Settlement = Object.freeze({ kind: 'ack' });
@@ -42,6 +50,8 @@ export interface Delivery {
   readonly defect?: string | undefined;
   /** How often the message was put off already (`RetryLaterError`, `delayMs`). */
   readonly deferrals: number;
+  /** How often an instance got it that has no handler for it; those tries are no attempts. Default 0. */
+  readonly misses?: number;
   /** Aborted when the delivery is lost, its handler ran too long, or the close deadline has passed. */
   readonly signal: AbortSignal;
   /** The same as `signal.aborted`, without making a signal. */

@@ -82,6 +82,7 @@ described('Succession to a queue', () => {
       drain: async () => new FakeDrain(),
       record: { isRead: true, find: () => undefined },
       unusedMs: 0,
+      isByHand: false,
       moveDeadLetters: async () => 0,
       ...parts,
     };
@@ -139,6 +140,45 @@ described('Succession to a queue', () => {
     expect(await isGone(old)).toBe(false);
     await byHand(RABBITMQ.url, (channel) => channel.purgeQueue(retry));
     await until('both are gone', async () => (await isGone(old)) && (await isGone(retry)));
+  });
+
+  it('drains a queue that was made by hand, and leaves it and its bindings as they are', async () => {
+    await byHand(RABBITMQ.url, async (channel) => {
+      await channel.bindQueue(old, `${name}.events`, 'a.*');
+      channel.sendToQueue(old, Buffer.from('{}'));
+      await channel.checkQueue(old);
+    });
+    const drains: FakeDrain[] = [];
+    const drain = async (): Promise<Drain> => {
+      drains.push(new FakeDrain());
+      return drains[0] as Drain;
+    };
+    succeed({ isByHand: true, drain });
+    await until('it drains what is there', () => drains.length > 0);
+    await byHand(RABBITMQ.url, (channel) => channel.purgeQueue(old));
+    await until('it has ended to drain', () => drains[0]?.state === 'closed');
+    await byHand(RABBITMQ.url, async (channel) => {
+      channel.publish(`${name}.events`, 'a.b', Buffer.from('{}'));
+      await channel.checkQueue(old);
+    });
+    await until('the event has come by the binding', () => drains.length > 1);
+    expect(await waitingIn(RABBITMQ.url, old)).toBe(1);
+  });
+
+  it('takes over the dead letters of a group that consumed a queue of another name', async () => {
+    await byHand(RABBITMQ.url, async (channel) => {
+      await channel.deleteQueue(old);
+      channel.sendToQueue(`${old}.dlq`, Buffer.from('{}'));
+      await channel.checkQueue(`${old}.dlq`);
+    });
+    const moves: string[][] = [];
+    const moveDeadLetters = async (...names: string[]): Promise<number> => {
+      moves.push(names);
+      return 2 - moves.length;
+    };
+    succeed({ moveDeadLetters });
+    await until('they are moved', () => moves.length === 2);
+    expect(moves[0]).toEqual([old, `${name}.new`]);
   });
 
   it('is not stopped by names too long for retry queues', async () => {

@@ -32,6 +32,10 @@ class MemoryDelivery extends LazySignal implements Delivery {
     return this.entry.deferrals;
   }
 
+  get misses(): number {
+    return this.entry.misses;
+  }
+
   settle(outcome: Settlement): boolean {
     if (this.isSettled) return false;
     this.isSettled = true;

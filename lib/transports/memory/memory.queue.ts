@@ -11,6 +11,7 @@ export interface Entry {
   readonly attempt: number;
   readonly redelivered: boolean;
   readonly deferrals: number;
+  readonly misses: number;
   readonly firstFailedAt?: number;
   /** It is the one of its ordering key that is being worked on. */
   readonly holdsKey?: boolean;
@@ -70,7 +71,7 @@ export class MemoryQueue {
   }
 
   push(message: Message): void {
-    this.ready.push({ message, attempt: 1, redelivered: false, deferrals: 0 });
+    this.ready.push({ message, attempt: 1, redelivered: false, deferrals: 0, misses: 0 });
     this.pump();
   }
 
@@ -165,6 +166,7 @@ export class MemoryQueue {
       attempt: outcome.attempt,
       redelivered: true,
       deferrals: outcome.deferrals ?? entry.deferrals,
+      misses: outcome.misses ?? entry.misses,
       ...(failure
         ? { firstFailedAt: entry.firstFailedAt ?? Date.now() }
         : entry.firstFailedAt && { firstFailedAt: entry.firstFailedAt }),
@@ -210,7 +212,7 @@ function toDeadLetter(entry: Entry, outcome: Extract<Settlement, { kind: 'dead' 
   return {
     message: entry.message,
     reason: outcome.reason,
-    attempts: entry.attempt,
+    attempts: outcome.attempts ?? entry.attempt,
     firstFailedAt: entry.firstFailedAt ?? now,
     lastFailedAt: now,
     ...(outcome.failure && { failure: outcome.failure }),

@@ -16,6 +16,7 @@ export const HEADER = {
   topic: 'eb-topic',
   attempt: 'eb-attempt',
   deferrals: 'eb-deferrals',
+  misses: 'eb-misses',
   firstFailed: 'eb-first-failed',
   lastFailed: 'eb-last-failed',
   reason: 'eb-reason',
@@ -28,6 +29,7 @@ export const HEADER = {
 export interface CopyState {
   readonly attempt: number;
   readonly deferrals?: number | undefined;
+  readonly misses?: number | undefined;
   readonly dueAt?: number | undefined;
   readonly firstFailedAt?: number | undefined;
   readonly lastFailedAt?: number | undefined;
@@ -88,10 +90,11 @@ function toField(value: HeaderValue | undefined): WireHeaders[string] {
 }
 
 function addCopyState(headers: WireHeaders, message: Message, copy: CopyState): void {
-  const { attempt, deferrals, dueAt, firstFailedAt, lastFailedAt, reason, failure } = copy;
+  const { attempt, deferrals, misses, dueAt, firstFailedAt, lastFailedAt, reason, failure } = copy;
   headers[HEADER.topic] = message.topic;
   headers[HEADER.attempt] = attempt;
   if (deferrals) headers[HEADER.deferrals] = deferrals;
+  if (misses) headers[HEADER.misses] = misses;
   if (dueAt !== undefined) headers[HEADER.due] = dueAt;
   if (firstFailedAt !== undefined) headers[HEADER.firstFailed] = firstFailedAt;
   if (lastFailedAt !== undefined) headers[HEADER.lastFailed] = lastFailedAt;
@@ -135,6 +138,11 @@ export function attemptOf(received: Received): number {
 export function deferralsOf(received: Received): number {
   if (!isCopy(received)) return 0;
   return clamp(integer(received.properties.headers, HEADER.deferrals) ?? 0, 0, LIMITS.deferrals);
+}
+
+export function missesOf(received: Received): number {
+  if (!isCopy(received)) return 0;
+  return clamp(integer(received.properties.headers, HEADER.misses) ?? 0, 0, LIMITS.attempt);
 }
 
 /**

@@ -4,7 +4,7 @@ import { type Delivery, LazySignal, type Settlement } from '../../core/delivery.
 import { PublishRejectedError } from '../../core/errors.js';
 import type { Message } from '../../core/message.js';
 import type { DeclareMode } from '../../core/transport.js';
-import { attemptOf, defectOf, deferralsOf, firstFailedAtOf, returnsOf, toMessage } from './rabbitmq.codec.js';
+import { attemptOf, defectOf, deferralsOf, firstFailedAtOf, missesOf, returnsOf, toMessage } from './rabbitmq.codec.js';
 import type { RabbitMqCopies } from './rabbitmq.copies.js';
 
 /** Between two tries to store a copy: so long at first, and doubled up to the second. */
@@ -64,6 +64,10 @@ export class RabbitMqDelivery extends LazySignal implements Delivery {
     return defectOf(this.raw);
   }
 
+  get misses(): number {
+    return missesOf(this.raw);
+  }
+
   /** How often it has come back to its queue unsettled. */
   get returns(): number {
     return returnsOf(this.raw);
@@ -111,12 +115,13 @@ export class RabbitMqDelivery extends LazySignal implements Delivery {
     const { failure } = outcome;
     const firstFailedAt = firstFailedAtOf(this.raw) ?? (failure ? now : undefined);
     if (outcome.kind === 'retry' && group !== undefined) {
-      const { attempt, dueAt, delayMs, deferrals = this.deferrals } = outcome;
-      await copies.retry(group, delayMs, this.message, { attempt, deferrals, dueAt, firstFailedAt }, original);
+      const { attempt, dueAt, delayMs, deferrals = this.deferrals, misses = this.misses } = outcome;
+      await copies.retry(group, delayMs, this.message, { attempt, deferrals, misses, dueAt, firstFailedAt }, original);
       return;
     }
-    const reason = outcome.kind === 'dead' ? outcome.reason : 'not-retryable';
-    const state = { attempt: this.attempt, reason, failure, firstFailedAt: firstFailedAt ?? now, lastFailedAt: now };
+    const { reason, attempts: attempt = this.attempt } =
+      outcome.kind === 'dead' ? outcome : { reason: 'not-retryable' };
+    const state = { attempt, reason, failure, firstFailedAt: firstFailedAt ?? now, lastFailedAt: now };
     await copies.bury(group ?? deadLetterGroup, this.message, state, original);
   }
 

@@ -1,7 +1,10 @@
-import type { ConsumeEvents, Consumer, Source } from '../../core/transport.js';
+import type { ConsumeEvents, Consumer, DeclareMode, Source } from '../../core/transport.js';
+import { ownMode } from './rabbitmq.group-queues.js';
 import { type Drain, RabbitMqSuccession, type SuccessionParts } from './rabbitmq.succession.js';
 
-export interface HeirParts extends Omit<SuccessionParts, 'drain'> {
+export interface HeirParts extends Omit<SuccessionParts, 'drain' | 'isByHand'> {
+  /** How queues are declared, if their group says nothing else. */
+  readonly declare: DeclareMode;
   /** Consumes `queue` for the group of `source`. */
   readonly consume: (source: Source, queue: string, events: ConsumeEvents, signal: AbortSignal) => Promise<Drain>;
 }
@@ -14,13 +17,15 @@ export class RabbitMqHeir implements Consumer {
     private readonly own: Consumer,
     source: Source,
     events: ConsumeEvents,
-    { consume, ...parts }: HeirParts,
+    { consume, declare, ...parts }: HeirParts,
   ) {
     const { previous = [], unbind = [] } = source;
     const drain = (queue: string, signal: AbortSignal): Promise<Drain> => consume(source, queue, events, signal);
     const bindings = [...source.bindings, ...unbind];
     const groups = [source.group ?? source.owner, ...previous] as const;
-    this.successions = previous.map((name) => new RabbitMqSuccession({ ...parts, drain }, groups, name, bindings));
+    const isByHand = (ownMode(source) ?? declare) !== 'assert';
+    const all = { ...parts, drain, isByHand };
+    this.successions = previous.map((name) => new RabbitMqSuccession(all, groups, name, bindings));
     for (const succession of this.successions) succession.start();
   }
 

@@ -37,6 +37,8 @@ export interface SuccessionParts {
   readonly record: Pick<RabbitMqGroupRecord, 'isRead' | 'find'>;
   /** So long it must have been empty and unused: a process that shuts down has no consumer but may still hold messages. */
   readonly unusedMs: number;
+  /** Whether queues and bindings are made by hand: then the old ones are left as they are, and only what they hold is handled. */
+  readonly isByHand: boolean;
   /** Puts dead letters of one group, the oldest ones, to those of another. Resolves with their number. */
   readonly moveDeadLetters: (from: string, to: string) => Promise<number>;
 }
@@ -116,12 +118,16 @@ export class RabbitMqSuccession {
   /** @returns how long to wait for the next one, in milliseconds */
   private async step(connection: ChannelModel): Promise<number> {
     const before = await look(connection, this.previous);
-    if (!before) return (await this.stopDraining()) ? ABSENT_MS : BUSY_MS;
-    await this.unbind(connection);
+    if (!before) {
+      await this.takeDeadLetters(connection);
+      return (await this.stopDraining()) ? ABSENT_MS : BUSY_MS;
+    }
+    if (!this.parts.isByHand) await this.unbind(connection);
     if (before.messages > 0 || this.draining?.isIdle === false) return this.goOn();
     if (!(await this.stopDraining())) return BUSY_MS;
     const againMs = await this.lookForMessages(connection);
     if (againMs !== undefined) return againMs;
+    if (this.parts.isByHand) return WATCH_MS;
     this.emptySince ??= Date.now();
     if (!this.parts.record.isRead || Date.now() - this.emptySince < this.parts.unusedMs)
       return Math.min(WATCH_MS, this.parts.unusedMs);
@@ -220,21 +226,32 @@ export class RabbitMqSuccession {
   private async remove(connection: ChannelModel): Promise<number> {
     const before = await this.lookForUse(connection);
     if (before.againMs !== undefined) return before.againMs;
-    const dead = deadLetterQueue(this.previous);
-    const hasOwn = await isOurs(connection, dead);
-    for (let moved = 1; hasOwn && moved > 0 && !this.end.signal.aborted; )
-      moved = await this.parts.moveDeadLetters(this.previous, this.group);
+    const hasOwn = await this.moveDeadLetters(connection);
     // that takes its time, a retry that is due may be on its way, and a quorum queue cannot be removed only if it is empty
     await pause(BUSY_MS, this.end.signal);
     const used = await this.lookForUse(connection);
     if (used.againMs !== undefined || this.end.signal.aborted) return used.againMs ?? ABSENT_MS;
     await withChannel(connection, async (channel) => {
-      for (const name of [...used.retries, ...(hasOwn ? [dead] : []), this.previous])
+      for (const name of [...used.retries, ...(hasOwn ? [deadLetterQueue(this.previous)] : []), this.previous])
         await rpc(channel.deleteQueue(name), `remove "${name}"`);
     });
     this.emptySince = undefined;
     this.parts.logger.log(`${this.group}: "${this.previous}" was empty and unused, and is removed.`);
     return ABSENT_MS;
+  }
+
+  /** Of a group that consumed a queue of another name: that queue is not its own, but the dead letters are. */
+  private async takeDeadLetters(connection: ChannelModel): Promise<void> {
+    const letters = this.parts.isByHand ? undefined : await look(connection, deadLetterQueue(this.previous));
+    if (letters && letters.messages > 0) await this.moveDeadLetters(connection);
+  }
+
+  /** @returns whether the queue of the dead letters is one of ours; only then they are moved */
+  private async moveDeadLetters(connection: ChannelModel): Promise<boolean> {
+    const hasOwn = await isOurs(connection, deadLetterQueue(this.previous));
+    for (let moved = 1; hasOwn && moved > 0 && !this.end.signal.aborted; )
+      moved = await this.parts.moveDeadLetters(this.previous, this.group);
+    return hasOwn;
   }
 
   /** Once; it is tried again. */

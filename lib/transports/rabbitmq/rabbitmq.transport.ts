@@ -100,6 +100,7 @@ export class RabbitMqTransport extends Described implements Transport {
       link: connection.publish,
       logger,
       unusedMs: settings.unusedMs ?? UNUSED_MS,
+      declare: settings.declare,
       record: settings.declare === 'assert' ? this.record : NO_RECORD,
       consume: (source, queue, events, signal) => this.consumeQueue(source, events, signal, queue),
       moveDeadLetters: (from, to) => letters.move(from, to),

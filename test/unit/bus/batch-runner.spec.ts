@@ -286,7 +286,7 @@ describe('BatchRunner', () => {
       [{ kind: 'dead', reason: 'undecodable' }],
       [ACK],
       [{ kind: 'retry', delayMs: 5_000, attempt: 1 }],
-      [{ kind: 'retry', delayMs: 70, attempt: 2 }],
+      [{ kind: 'retry', delayMs: 70, attempt: 1, misses: 1 }],
     ]);
     expect(b.outcomes).toEqual([]);
     expect(runner.stats()).toMatchObject({ running: 1 }); // it keeps its place

@@ -195,15 +195,24 @@ describe('Dispatcher', () => {
       expect(await dispatcher.handle(new FakeDelivery({ message }))).toMatchObject({
         kind: 'retry',
         delayMs: 70,
-        attempt: 2,
+        attempt: 1,
+        misses: 1,
         failure: { name: 'Unmatched', message: expect.stringContaining('"mail.welcome"') },
       });
-      expect(await dispatcher.handle(new FakeDelivery({ message, attempt: 2 }))).toMatchObject({
+      expect(await dispatcher.handle(new FakeDelivery({ message, attempt: 2, misses: 1 }))).toMatchObject({
         kind: 'dead',
         reason: 'unmatched',
+        attempts: 3,
         failure: { name: 'Unmatched' },
       });
       expect(handled).not.toHaveBeenCalled();
+    });
+
+    it('takes no attempt from a handler that understands it at last', async () => {
+      const { dispatcher } = setUp(() => {
+        throw new Error('not yet');
+      });
+      expect(await dispatcher.handle(new FakeDelivery({ misses: 9 }))).toMatchObject({ kind: 'retry', attempt: 2 });
     });
 
     it('is nothing to a private queue', async () => {

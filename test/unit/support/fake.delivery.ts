@@ -7,6 +7,7 @@ export interface FakeDeliveryFields {
   readonly attempt?: number;
   readonly redelivered?: boolean;
   readonly deferrals?: number;
+  readonly misses?: number;
   readonly defect?: string;
   /** What `settle` gives back. Default `true`. */
   readonly answer?: boolean | Promise<boolean>;
@@ -18,6 +19,7 @@ export class FakeDelivery extends LazySignal implements Delivery {
   readonly attempt: number;
   readonly redelivered: boolean;
   readonly deferrals: number;
+  readonly misses: number;
   readonly defect: string | undefined;
   readonly outcomes: Settlement[] = [];
   private readonly answer: boolean | Promise<boolean>;
@@ -28,6 +30,7 @@ export class FakeDelivery extends LazySignal implements Delivery {
     this.attempt = fields.attempt ?? 1;
     this.redelivered = fields.redelivered ?? false;
     this.deferrals = fields.deferrals ?? 0;
+    this.misses = fields.misses ?? 0;
     this.defect = fields.defect;
     this.answer = fields.answer ?? true;
   }
