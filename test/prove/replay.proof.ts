@@ -1,4 +1,3 @@
-import { setTimeout as pause } from 'node:timers/promises';
 import type { Operator } from './operator.js';
 import { atLeast, atMost, type Figures, type Proof, type ProofOptions } from './proof.js';
 import { Stage } from './stage.js';
@@ -7,8 +6,6 @@ import { Stage } from './stage.js';
 const WINDOW = 1_000;
 const WORKER = { prefetch: 500, concurrency: 250, handlerMs: 0, attempts: 1 } as const;
 const TIMEOUT_MS = 30_000;
-/** A channel of RabbitMQ keeps back some of many acknowledgements for a while, and forgets them when it is closed. */
-const SETTLE_MS = 500;
 
 /** Has so many events and a few more fail, without a retry. @returns the dead letters */
 async function bury(stage: Stage, operator: Operator, letters: number): Promise<number> {
@@ -22,7 +19,6 @@ async function bury(stage: Stage, operator: Operator, letters: number): Promise<
   await stage.finish(publishers.active, TIMEOUT_MS);
   await publishers.dispose(TIMEOUT_MS);
   await stage.until('all have failed', ({ confirmed, thrown }) => thrown >= confirmed.size);
-  await pause(SETTLE_MS);
   await failing.dispose(TIMEOUT_MS);
   return operator.count();
 }
@@ -34,7 +30,6 @@ async function replayAll(stage: Stage, operator: Operator): Promise<Readonly<Rec
   await mended.start(1);
   const { count, beganAt, endedAt } = await operator.replay();
   await stage.until('what was replayed is handled', ({ handled }) => handled.size >= count, TIMEOUT_MS);
-  await pause(SETTLE_MS);
   await mended.dispose(TIMEOUT_MS);
   const [handled, left] = [book.read().handled.size, await operator.count()];
   return {
