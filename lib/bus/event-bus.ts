@@ -204,6 +204,10 @@ export class EventBus extends Described {
         handlers: definition.handlers.map((handler) => handler.place),
         ...definition.policy,
         retry: definition.policy.retry.delaysMs,
+        ...(definition.idempotent && { idempotent: definition.idempotent }),
+        ...(definition.batch && { batch: definition.batch }),
+        ...(definition.renamedFrom && { renamedFrom: definition.renamedFrom }),
+        ...(definition.queue?.name !== undefined && { queue: definition.queue.name }),
         state,
       })),
     };

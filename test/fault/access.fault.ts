@@ -189,3 +189,43 @@ own.suite('a user with too few rights', () => {
     expect(own.lab.lines).not.toHaveLength(0);
   });
 });
+
+own.suite('a user with the rights that the README names', () => {
+  it('can do all that a service does', async () => {
+    const { service, exchange } = own.lab;
+    const mine = `^(${service}\\.|${exchange}$|${exchange}\\.(broadcast$|groups\\.${service}))`;
+    const user = await addUser({
+      configure: mine,
+      read: mine,
+      write: mine.replace('^(', '^(amq\\.default$|'),
+    });
+    let isBroken = true;
+    const handled = new Log<unknown>('events');
+    const OrderListener = listener((payload) => {
+      if (isBroken) throw new Error('on purpose');
+      handled.add(payload);
+    });
+    const { bus, deadLetters } = await own.lab.boot({
+      providers: [OrderListener],
+      options: { transport: own.door.url(user), consume: { retry: false } },
+    });
+    const group = `${service}.OrderListener.on`;
+    const seen = new Log<unknown>('observed');
+    const subscription = await bus.subscribe('orders.*', seen.add);
+    await bus.publish('orders.placed', 1);
+    await until('it is dead', async () => (await deadLetters.count(group)) === 1);
+    expect(await deadLetters.list(group)).toHaveLength(1);
+    isBroken = false;
+    expect(await deadLetters.replay(group)).toBe(1);
+    await handled.reach(1);
+    await bus.broadcast('orders.all', 2);
+    await handled.reach(2);
+    await seen.reach(2);
+    await subscription.cancel();
+    await until('the groups are recorded', async () => {
+      const queues = await own.node.ctl('list_queues', 'name');
+      return queues.includes(`${exchange}.groups.${service}`);
+    });
+    expect(own.lab.lines.filter((line) => /REFUSED|could not|cannot/.test(line))).toEqual([]);
+  }, 60_000);
+});
