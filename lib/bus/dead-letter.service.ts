@@ -31,7 +31,7 @@ export interface DeadLetter {
 }
 
 export interface ListDeadLettersOptions {
-  /** At most so many. Default 100, at most 10 000. */
+  /** At most so many, whose bodies are in memory all at once. Default 100, at most 10 000. */
   readonly limit?: number;
   /** So many of the oldest are left out. Default 0. Only the oldest 10 000 can be listed: beyond them the page is empty. */
   readonly offset?: number;
@@ -106,7 +106,8 @@ export class DeadLetterService {
   /**
    * Gives them back to the failing group only, as attempt 1; each is removed here when it is safe there. Without `ids` and
    * `limit` all that are there when it begins, however many; what fails again meanwhile is not replayed again. When the process
-   * dies, none is lost, and at most 1 000 are replayed twice. One whose expiry has passed is handled all the same.
+   * dies, none is lost, and at most 1 000 are replayed twice. One whose expiry has passed is handled all the same. At most 500
+   * bodies are in memory at one time, of large ones fewer, unless some are chosen among others.
    *
    * @param options which ones: `ids`, at most `limit`, or all
    * @returns how many were replayed

@@ -141,16 +141,14 @@ export class RabbitMqDeadLetters extends Described implements DeadLetters {
   private async scan(queue: RabbitMqLetterQueue, isKept: (place: number) => boolean): Promise<Scan> {
     const entries: Entry[] = [];
     const kept = new Map<number, DeadLetterRecord>();
-    await queue.read(Math.min(await queue.size(), LIMITS.deadLetters), ({ letters }) => {
-      this.stop.signal.throwIfAborted();
-      for (const letter of letters) {
-        const record = toDeadLetter(letter);
-        const { messageId } = letter.properties as { readonly messageId: unknown };
-        if (isKept(entries.length)) kept.set(entries.length, record);
-        entries.push({ id: record.message.id, lastFailedAt: record.lastFailedAt, messageId });
-      }
-      return true;
-    });
+    const count = Math.min(await queue.size(), LIMITS.deadLetters);
+    const show = (letter: ConsumeMessage): void => {
+      const record = toDeadLetter(letter);
+      const { messageId } = letter.properties as { readonly messageId: unknown };
+      if (isKept(entries.length)) kept.set(entries.length, record);
+      entries.push({ id: record.message.id, lastFailedAt: record.lastFailedAt, messageId });
+    };
+    if (count > 0) await queue.look(count, show, this.stop.signal);
     return { entries, kept };
   }
 
