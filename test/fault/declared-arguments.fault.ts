@@ -67,6 +67,8 @@ it(
     await until('the retry queue is declared', () => declaredBy(broker).has('g.retry.1000'));
     await until('a dead letter', async () => (await deadLetters.count('g')) === 1);
     expect(await deadLetters.list('g')).toHaveLength(1);
+    const record = `${lab.exchange}.groups.${lab.service}`;
+    await until('its groups are written down', () => declaredBy(broker).has(record));
     const declared = [...declaredBy(broker)];
     const isPrivate = ([name]: (typeof declared)[number]): boolean => name.includes('.private.');
     for (const [, queue] of declared.filter(isPrivate)) expect(queue).toEqual([['exclusive']]);
@@ -82,6 +84,9 @@ it(
         'x-queue-type S quorum',
       ],
       'g.dlq': [['durable'], 'x-delivery-limit I 000f4240', 'x-queue-type S quorum'],
+      // what is written down of the service's groups, and the lock of whoever changes it
+      [record]: [['durable'], 'x-queue-type S classic'],
+      [`${record}.lock`]: [['exclusive', 'autoDelete']],
       // goes with the connection of the reader that it keeps others away from
       'g.dlq.reader': [['exclusive']],
       'g.retry.1000': [

@@ -51,6 +51,11 @@ export const ANSWERS: Readonly<Partial<Record<MethodName, Answer>>> = {
     store.bind(queue, exchange, routingKey);
     channel.send('QueueBindOk');
   },
+  QueueUnbind: ({ channel, fields }, store) => {
+    const { queue, exchange, routingKey } = fields as Readonly<Record<'queue' | 'exchange' | 'routingKey', string>>;
+    store.unbind(queue, exchange, routingKey);
+    channel.send('QueueUnbindOk');
+  },
   QueueDelete: ({ channel, fields }, store) => {
     store.removeQueue(fields.queue as string);
     channel.send('QueueDeleteOk', { messageCount: 0 });
@@ -65,6 +70,7 @@ export const ANSWERS: Readonly<Partial<Record<MethodName, Answer>>> = {
     if (consumer) channel.removeConsumer(consumer);
     channel.send('BasicCancelOk', { consumerTag: fields.consumerTag });
   },
+  BasicGet: get,
   BasicPublish: publish,
   BasicAck: settle,
   BasicNack: settle,
@@ -84,6 +90,18 @@ function consume({ channel, fields }: Call, store: FakeStore): void {
   queue.consumers.push(consumer);
   channel.send('BasicConsumeOk', { consumerTag: tag });
   queue.dispatch();
+}
+
+function get({ channel, fields }: Call, store: FakeStore): void {
+  const { queue: name, noAck } = fields as { readonly queue: string; readonly noAck: boolean };
+  const queue = store.find(name);
+  if (!queue) {
+    channel.close(404, `NOT_FOUND - no queue '${name}' in vhost '/'`);
+    return;
+  }
+  const entry = queue.entries.shift();
+  if (entry) channel.handOut({ tag: '', channel, queue, noAck, prefetch: 1, held: 0 }, entry, queue.entries.length);
+  else channel.send('BasicGetEmpty');
 }
 
 function publish(call: Call, store: FakeStore): void {

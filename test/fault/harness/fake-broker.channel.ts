@@ -16,6 +16,8 @@ interface Unacked {
 /** The broker's end of one channel: its state, and all that a test can send on it. */
 export class FakeChannel {
   isConfirming = false;
+  /** Of what a service writes down for itself: nothing that a test counts or scripts. */
+  isBookkeeping = false;
   /** Messages published on it: the number that the next confirm can name. */
   published = 0;
   prefetch = 0;
@@ -49,15 +51,21 @@ export class FakeChannel {
     if (part !== 'bare') this.sendContent(properties, part === 'whole' ? body : Buffer.alloc(0));
   }
 
-  deliver(consumer: FakeConsumer, { message, redelivered }: Entry): void {
-    const { exchange, routingKey, properties, body } = message;
-    const deliveryTag = ++this.delivered;
-    if (!consumer.noAck) {
-      this.unacked.set(deliveryTag, { consumer, message });
-      consumer.held++;
-    }
+  deliver(consumer: FakeConsumer, entry: Entry): void {
+    const { redelivered, message } = entry;
+    const { exchange, routingKey } = message;
+    const deliveryTag = this.take(consumer, entry);
     this.send('BasicDeliver', { consumerTag: consumer.tag, deliveryTag, redelivered, exchange, routingKey });
-    this.sendContent(properties, body);
+    this.sendContent(message.properties, message.body);
+  }
+
+  /** To whoever asks for one message; a consumer of no name stands for it. */
+  handOut(taker: FakeConsumer, entry: Entry, messageCount: number): void {
+    const { redelivered, message } = entry;
+    const { exchange, routingKey } = message;
+    const deliveryTag = this.take(taker, entry);
+    this.send('BasicGetOk', { deliveryTag, redelivered, exchange, routingKey, messageCount });
+    this.sendContent(message.properties, message.body);
   }
 
   /** Takes a consumer away, as when its queue is deleted or its delivery is held for too long; the channel stays. */
@@ -99,6 +107,15 @@ export class FakeChannel {
   end(): void {
     for (const consumer of [...this.consumers.values()]) this.removeConsumer(consumer);
     this.giveBack(() => true);
+  }
+
+  private take(consumer: FakeConsumer, { message }: Entry): number {
+    const deliveryTag = ++this.delivered;
+    if (!consumer.noAck) {
+      this.unacked.set(deliveryTag, { consumer, message });
+      consumer.held++;
+    }
+    return deliveryTag;
   }
 
   private giveBack(which: (unacked: Unacked) => boolean): void {

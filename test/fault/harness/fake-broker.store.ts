@@ -52,6 +52,13 @@ export class FakeStore {
     exchange.bindings = [...exchange.bindings, { queue, key }];
   }
 
+  /** Of a binding that is not there it is no fault. */
+  unbind(name: string, exchangeName: string, key: string): void {
+    const exchange = this.exchanges.get(exchangeName);
+    if (!exchange) return;
+    exchange.bindings = exchange.bindings.filter((known) => known.queue.name !== name || known.key !== key);
+  }
+
   /** Its consumers are told. */
   removeQueue(name: string): void {
     const queue = this.queues.get(name);

@@ -151,10 +151,28 @@ export class FakeBroker {
     this.sent.push({ at: Date.now(), link: link.id, channel, method, fields });
   }
 
+  /** What a service writes down of its groups goes on beside everything, and is no part of any script. */
+  private keepApart({ link, channel }: Call): void {
+    channel.isBookkeeping = true;
+    for (let i = this.received.length - 1; i >= 0; i--) {
+      const { link: id, channel: number, method } = this.received[i] ?? {};
+      if (id !== link.id || number !== channel.id) continue;
+      this.received.splice(i, 1);
+      if (method === 'ChannelOpen') return;
+    }
+  }
+
   /** @internal @param isIgnored what comes before the client has agreed to a close does not count */
   handle(call: Call, isIgnored: boolean): void {
     const { link, channel, method, fields, message } = call;
     const at = Date.now();
+    if (!channel.isBookkeeping && isOfRecord(call)) this.keepApart(call);
+    if (channel.isBookkeeping) {
+      if (isIgnored) return;
+      if (method === 'BasicPublish') channel.published++;
+      ANSWERS[method]?.(call, this.store);
+      return;
+    }
     this.received.push({ at, link: link.id, channel: channel.id, method, fields, ...(message && { message }) });
     if (isIgnored) return;
     if (method === 'BasicPublish') channel.published++;
@@ -163,4 +181,12 @@ export class FakeBroker {
     if (answer) answer(call, this.store);
     else link.close(540, `NOT_IMPLEMENTED - ${method}`);
   }
+}
+
+/** Whether a channel is used for the record of groups, or for a look at a queue. */
+function isOfRecord({ method, fields }: Call): boolean {
+  const { queue, passive } = fields as { readonly queue?: string; readonly passive?: boolean };
+  return (
+    (method.startsWith('Queue') || method === 'BasicGet') && (passive === true || queue?.includes('.groups.') === true)
+  );
 }

@@ -7,8 +7,8 @@ export type MethodName =
   | `Connection${'Start' | 'StartOk' | 'Tune' | 'TuneOk' | 'Open' | 'OpenOk' | 'Close' | 'CloseOk' | 'Blocked' | 'Unblocked'}`
   | `Channel${'Open' | 'OpenOk' | 'Close' | 'CloseOk'}`
   | `Exchange${'Declare' | 'DeclareOk' | 'Delete' | 'DeleteOk'}`
-  | `Queue${'Declare' | 'DeclareOk' | 'Bind' | 'BindOk' | 'Delete' | 'DeleteOk'}`
-  | `Basic${'Qos' | 'QosOk' | 'Consume' | 'ConsumeOk' | 'Cancel' | 'CancelOk' | 'Publish' | 'Return' | 'Deliver' | 'Ack' | 'Reject' | 'Nack'}`
+  | `Queue${'Declare' | 'DeclareOk' | 'Bind' | 'BindOk' | 'Unbind' | 'UnbindOk' | 'Delete' | 'DeleteOk'}`
+  | `Basic${'Qos' | 'QosOk' | 'Consume' | 'ConsumeOk' | 'Cancel' | 'CancelOk' | 'Get' | 'GetOk' | 'GetEmpty' | 'Publish' | 'Return' | 'Deliver' | 'Ack' | 'Reject' | 'Nack'}`
   | `Confirm${'Select' | 'SelectOk'}`;
 
 export type Incoming =
