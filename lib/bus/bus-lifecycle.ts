@@ -81,6 +81,7 @@ export class BusLifecycle {
   private async declare(registrations: readonly HandlerRegistration[]): Promise<void> {
     const { options, exchange, transport, logger } = this.parts;
     const definitions = defineGroups(registrations, options, exchange, transport.capabilities);
+    this.warnOfStrangers(definitions.map(({ name }) => name));
     this.phase = 'starting';
     this.decorated = definitions.map((definition) => this.consumption.add(definition));
     const sources = this.decorated.filter((g) => g.definition.delivery === 'shared').map((g) => g.source);
@@ -108,6 +109,17 @@ export class BusLifecycle {
         `The broker ${endpoint} was not ready within ${timeoutMs} ms${trouble === undefined ? '' : ` (${trouble})`}. Start it, raise startup.timeoutMs, or use startup.mode 'background'.`,
       );
     });
+  }
+
+  /** A name that is none of a group tunes nothing; a glob may be meant for other services that share the options. */
+  private warnOfStrangers(groups: readonly string[]): void {
+    const { options, logger } = this.parts;
+    for (const name of Object.keys(options.consume.groups)) {
+      if (name.includes('*') || groups.includes(name)) continue;
+      logger.warn(
+        `consume.groups: there is no group "${name}" here. Names of groups are written without the namespace.`,
+      );
+    }
   }
 
   private async startConsumers(): Promise<void> {

@@ -170,7 +170,8 @@ export class DeadLetterService {
   }
 
   /** As a handler would get it. */
-  private payload({ body, contentType }: Message): { readonly payload?: unknown } {
+  private payload({ body, contentType, contentEncoding }: Message): { readonly payload?: unknown } {
+    if (contentEncoding !== undefined) return {};
     const type = (contentType.split(';', 1)[0] ?? '').trim().toLowerCase();
     if (body.byteLength > this.maxBodyBytes || (type !== '' && type !== this.serializer.contentType)) return {};
     try {

@@ -213,7 +213,7 @@ export class EventBus extends Described {
     };
   }
 
-  /** What a log or a debugger prints: never a secret, never a payload. @internal */
+  /** What a log or a debugger prints: never a secret, never a payload. */
   override toJSON(): unknown {
     return this.describe();
   }

@@ -43,6 +43,14 @@ export class Settler {
           break;
         }
         counters.retried++;
+        if (outcome.misses !== undefined) {
+          logger.warn(
+            onOneLine(
+              `${group}: "${topic}" (${id}) is understood by no handler here (try ${outcome.misses}), again in ${outcome.delayMs} ms.`,
+            ),
+          );
+          break;
+        }
         logger.warn(
           onOneLine(
             `${group}: attempt ${delivery.attempt} of "${topic}" (${id}) failed, again in ${outcome.delayMs} ms: ${outcome.failure.name}: ${outcome.failure.message}`,

@@ -157,11 +157,15 @@ export class TopologyConflictError extends EventBusError {
   }
 }
 
+function shown(value: string | undefined): string {
+  return value === '' ? "'' (empty)" : String(value);
+}
+
 function describeConflict({ kind, entity, argument, have, want }: TopologyConflict): string {
   const name = `${kind === 'queue' ? 'Queue' : 'Exchange'} "${entity}"`;
   if (argument === undefined)
     return `${name} does not exist. Create it, or have it declared here with assert: 'assert'.`;
-  return `${name} has ${argument} = ${have} at the broker, and ${want} is wanted here. Use another name, migrate it, or take it as it is with assert: 'check'.`;
+  return `${name} has ${argument} = ${shown(have)} at the broker, and ${shown(want)} is wanted here. Use another name, migrate it, or take it as it is with assert: 'check'.`;
 }
 
 /**

@@ -19,6 +19,8 @@ export interface Message {
   /** Ordering key: messages with the same key are kept in order by subscriptions that are `ordered: 'key'`. */
   readonly key?: string;
   readonly contentType: string;
+  /** How a foreign publisher has packed the body. Such a message is not handled; its copies say so too. */
+  readonly contentEncoding?: string;
   readonly headers: Headers;
   readonly body: Uint8Array;
   /** When it was published, in milliseconds since 1970. RabbitMQ carries whole seconds. */

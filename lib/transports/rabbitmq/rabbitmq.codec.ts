@@ -54,6 +54,7 @@ export function toProperties(message: Message, copy?: CopyState): Options.Publis
     messageId: message.id,
     type: message.type === '' ? undefined : message.type,
     contentType: message.contentType,
+    contentEncoding: message.contentEncoding,
     timestamp: Math.floor(message.timestamp / 1_000),
     appId: message.source,
     correlationId: message.correlationId,
@@ -117,6 +118,7 @@ export function toMessage(received: Received): Message {
     topic: topic ?? fields.routingKey,
     key: text(raw, HEADER.key),
     contentType: property(properties.contentType) ?? '',
+    contentEncoding: packing(properties),
     headers: readHeaders(raw),
     body: content,
     timestamp: toMs(properties.timestamp),
@@ -157,11 +159,16 @@ export function firstFailedAtOf(received: Received): number | undefined {
   return isCopy(received) ? integer(received.properties.headers, HEADER.firstFailed) : undefined;
 }
 
+/** How the body is packed beyond what is read here. */
+function packing(properties: Received['properties']): string | undefined {
+  const encoding = property((properties as { readonly contentEncoding?: string }).contentEncoding);
+  return encoding === undefined || PLAIN_ENCODINGS.includes(encoding.toLowerCase()) ? undefined : encoding;
+}
+
 /** Why a message cannot be had as it was sent, without anything of it. */
 export function defectOf({ properties }: Received): string | undefined {
-  const { contentEncoding } = properties as { readonly contentEncoding?: string };
   const headers: RawHeaders = properties.headers;
-  if (contentEncoding !== undefined && !PLAIN_ENCODINGS.includes(contentEncoding.toLowerCase()))
+  if (packing(properties) !== undefined)
     return 'The content encoding is not one that is decoded here; send the body as it is.';
   if (headers === undefined) return undefined;
   if (own(headers, UNREADABLE) !== undefined) return 'The headers cannot be read: they are nested too deep.';

@@ -20,6 +20,9 @@ import { type Batch, RabbitMqLetterQueue } from './rabbitmq.letter-queue.js';
 import { isUnreadable } from './rabbitmq.link-failure.js';
 import { lockReader } from './rabbitmq.reader-lock.js';
 
+/** Copies that are on their way at one time, so that whoever stops a replay does not come too late. */
+const AT_ONCE = 100;
+
 /** How long one reader waits for another. */
 const BUSY_MS = 10_000;
 
@@ -99,7 +102,7 @@ export class RabbitMqDeadLetters extends Described implements DeadLetters {
         await queue.read(end, async (batch) => {
           this.stop.signal.throwIfAborted();
           const letters = batch.letters.filter((letter, i) => isMeant(letter, batch.first + i));
-          await this.giveBack(group, { ...batch, letters }, done);
+          await this.giveBack(group, { ...batch, letters }, done, signal);
           return !signal?.aborted;
         });
       }
@@ -114,7 +117,7 @@ export class RabbitMqDeadLetters extends Described implements DeadLetters {
     return this.read(group, 0, async (queue) => {
       await queue.read(await queue.size(), async ({ letters, lost, remove }) => {
         this.stop.signal.throwIfAborted();
-        await forAll(letters, async (letter) => {
+        await forAll(letters, this.stop.signal, async (letter) => {
           const { message, attempts: attempt, ...state } = toDeadLetter(letter);
           await this.copies.bury(to, message, { attempt, ...state }, { declareMode: undefined, lost });
           remove(letter);
@@ -166,9 +169,15 @@ export class RabbitMqDeadLetters extends Described implements DeadLetters {
     return chosen;
   }
 
-  /** All at once; each is removed when it is confirmed there. */
-  private async giveBack(group: string, { letters, lost, remove }: Batch, done: () => void): Promise<void> {
-    await forAll(letters, async (letter) => {
+  /** Each is removed when it is confirmed there. */
+  private async giveBack(
+    group: string,
+    { letters, lost, remove }: Batch,
+    done: () => void,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const stop = signal ? AbortSignal.any([signal, this.stop.signal]) : this.stop.signal;
+    await forAll(letters, stop, async (letter) => {
       const message = toReplayed(toDeadLetter(letter).message);
       if (!(await this.copies.giveBack(group, message, lost))) throw noQueueToReplayTo(group);
       remove(letter);
@@ -230,9 +239,28 @@ function toReadError(error: unknown, group: string, done: string): unknown {
   );
 }
 
-/** Rejects with the first failure, when all have ended. */
-async function forAll<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
-  const settled = await Promise.allSettled(items.map(work));
-  const failed = settled.find((outcome) => outcome.status === 'rejected');
-  if (failed) throw failed.reason;
+/**
+ * Some at a time, in order, until `signal` aborts or one fails: then those that have begun are waited for.
+ *
+ * @throws the first failure
+ */
+async function forAll<T>(
+  items: readonly T[],
+  signal: AbortSignal | undefined,
+  work: (item: T) => Promise<void>,
+): Promise<void> {
+  const waiting = items.values();
+  const failures: unknown[] = [];
+  const next = async (): Promise<void> => {
+    for (const item of waiting) {
+      try {
+        await work(item);
+      } catch (error) {
+        failures.push(error);
+      }
+      if (failures.length > 0 || signal?.aborted) return;
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(AT_ONCE, items.length) }, next));
+  if (failures.length > 0) throw failures[0];
 }

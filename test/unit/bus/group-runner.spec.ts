@@ -103,6 +103,20 @@ describe('GroupRunner', () => {
         ['warn: mail: attempt 3 of "orders.created" (a) failed, again in 500 ms: RangeError: no stock'],
       ],
       [
+        'a warning, without an attempt, of one that nobody here understands',
+        { kind: 'retry', delayMs: 500, attempt: 1, misses: 7, failure },
+        { attempt: 1 },
+        { retried: 1 },
+        ['warn: mail: "orders.created" (a) is understood by no handler here (try 7), again in 500 ms.'],
+      ],
+      [
+        'an error of a dead one of which nobody knew',
+        { kind: 'dead', reason: 'unmatched', attempts: 10 },
+        { attempt: 1 },
+        { deadLettered: 1 },
+        ['error: mail: "orders.created" (a) is dead after 10 attempts, reason unmatched'],
+      ],
+      [
         'an error of a dead one',
         { kind: 'dead', reason: 'forbidden', failure },
         { attempt: 1 },

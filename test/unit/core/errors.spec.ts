@@ -146,6 +146,14 @@ describe('TopologyConflictError', () => {
     expect(first).toMatch(/^Queue "mail" has x-queue-type = classic at the broker, and quorum is wanted here/);
     expect(second).toMatch(/^Exchange "events" does not exist/);
     expect(others).toEqual([]);
+    const empty = {
+      kind: 'queue',
+      entity: 'mail',
+      argument: 'x-dead-letter-exchange',
+      have: 'dead',
+      want: '',
+    } as const;
+    expect(new TopologyConflictError([empty]).message).toContain(`= dead at the broker, and '' (empty) is wanted`);
     expect(error).toMatchObject({ conflicts, entity: 'mail' });
     expect(new TopologyConflictError([]).entity).toBeUndefined();
   });

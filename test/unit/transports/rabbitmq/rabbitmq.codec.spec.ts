@@ -273,6 +273,13 @@ describe('the defect of a message', () => {
     },
   );
 
+  it('stays with the copies of a message that is packed, so that a replay does not unpack it by chance', () => {
+    const message = toMessage(received({ properties: { contentEncoding: 'gzip' } }));
+    expect(message.contentEncoding).toBe('gzip');
+    expect(toProperties(message, { attempt: 1 }).contentEncoding).toBe('gzip');
+    expect(toMessage(received({ properties: { contentEncoding: 'utf-8' } })).contentEncoding).toBeUndefined();
+  });
+
   it('is that the headers cannot be read', () => {
     expect(defectOf(received({ headers: { 'eb-unreadable': true } }))).toMatch(/cannot be read/);
   });
