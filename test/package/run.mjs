@@ -30,13 +30,37 @@ function testProject(title, folder, tarball, nest) {
   const dependencies = { ...nest, 'reflect-metadata': metadata, rxjs, 'nestjs-event-bus': `file:${tarball}` };
   writeFileSync(join(folder, 'package.json'), JSON.stringify({ name: 'consumer', private: true, dependencies }));
   copyFileSync(join(here, 'consumer.mjs'), join(folder, 'consumer.mjs'));
+  writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(TSCONFIG));
+  writeFileSync(join(folder, 'types.mts'), TYPES);
   if (!succeeds('npm install --no-audit --no-fund', [], { cwd: folder, shell: true })) {
     return [`${title}: npm install`];
   }
-  return ['esm', 'cjs']
-    .filter((format) => !succeeds(process.execPath, ['consumer.mjs', format], { cwd: folder, timeout: 60_000 }))
-    .map((format) => `${title}: ${format}`);
+  const broken = ['esm', 'cjs'].filter(
+    (format) => !succeeds(process.execPath, ['consumer.mjs', format], { cwd: folder, timeout: 60_000 }),
+  );
+  if (
+    !succeeds(process.execPath, [join(root, 'node_modules', 'typescript', 'bin', 'tsc6'), '-p', '.'], { cwd: folder })
+  )
+    broken.push('types, without skipLibCheck');
+  return broken.map((what) => `${title}: ${what}`);
 }
+
+const TSCONFIG = {
+  compilerOptions: {
+    target: 'es2023',
+    module: 'nodenext',
+    strict: true,
+    noEmit: true,
+    skipLibCheck: false,
+    types: ['node'],
+    typeRoots: [join(root, 'node_modules', '@types')],
+  },
+  files: ['types.mts'],
+};
+const TYPES = `import { EventBusModule, EventBusService } from 'nestjs-event-bus';
+import { CONTRACT_CASES } from 'nestjs-event-bus/testing';
+export const all: readonly unknown[] = [EventBusModule.forRoot(), EventBusService, CONTRACT_CASES];
+`;
 
 const work = mkdtempSync(join(tmpdir(), 'nestjs-event-bus-package-'));
 const failed = [];
