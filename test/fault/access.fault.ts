@@ -1,7 +1,7 @@
 import 'reflect-metadata';
-import { expect, it } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import { Injectable, type Type } from '@nestjs/common';
-import { EventBusError, type EventBusModuleOptions, OnEvent } from '../../lib/index.js';
+import { type DeadLetterService, EventBusError, type EventBusModuleOptions, OnEvent } from '../../lib/index.js';
 import { Log } from '../../lib/testing/contract/log.js';
 import { bounded, quiet, until } from '../../lib/testing/contract/until.js';
 import { OwnBroker } from './harness/own-broker.js';
@@ -179,6 +179,61 @@ own.suite('a user with too few rights', () => {
     expect(await deadLetters.list(group)).toMatchObject([{ reason: 'attempts-exhausted', payload: 1, attempts: 1 }]);
     // a policy of one attempt, and one lost connection
     expect({ runsThen, runs }).toEqual({ runsThen: 1, runs: 2 });
+  });
+
+  describe('for the dead letters of a group', () => {
+    const group = (): string => `${own.lab.service}.OrderListener.on`;
+
+    /** Three dead letters, and whoever would read them. */
+    async function bury(rights: Rights): Promise<{ readonly deadLetters: DeadLetterService; readonly user: string }> {
+      const fail = (): never => {
+        throw new Error('never works');
+      };
+      const transport = own.node.url();
+      const { bus, deadLetters } = await own.lab.boot({ options: { transport }, providers: [listener(fail)] });
+      await bus.publishAll([1, 2, 3].map((n) => ({ topic: 'orders.created', payload: n })));
+      await until('they are dead', async () => (await deadLetters.count(group())) === 3);
+      const user = await addUser(rights);
+      const options = { transport: own.door.url(user), consume: { enabled: false } };
+      return { ...(await own.lab.boot({ options })), user: user.user };
+    }
+
+    /** Told by a typed error, which names the queue and not the user. */
+    async function isRefused(work: Promise<unknown>, user: string, entity: string): Promise<void> {
+      const error = await bounded(
+        work.catch((cause: unknown) => cause),
+        10_000,
+        'the refusal',
+      );
+      expect(error).toBeInstanceOf(EventBusError);
+      const { code, message, retryable } = error as EventBusError;
+      expect(`${code} ${message}`).toMatch(/ACCESS.REFUSED/);
+      expect(message).toContain(entity);
+      expect(message).not.toContain(user);
+      expect(retryable).toBe(false);
+    }
+
+    it('may not read them: they can be counted, and nothing else', async () => {
+      const { deadLetters, user } = await bury({ read: but(`${group()}.dlq`) });
+      expect(await deadLetters.count(group())).toBe(3);
+      for (const work of [deadLetters.list(group()), deadLetters.replay(group()), deadLetters.purge(group())])
+        await isRefused(work, user, `${group()}.dlq`);
+      expect(await deadLetters.count(group())).toBe(3);
+    });
+
+    it('may not declare the lock: they can be read, replayed and purged', async () => {
+      const { deadLetters } = await bury({ configure: but(`${group()}.dlq.reader`) });
+      expect(await deadLetters.list(group())).toHaveLength(3);
+      expect(await deadLetters.replay(group(), { limit: 1 })).toBe(1);
+      await until('it is dead again', async () => (await deadLetters.count(group())) === 3);
+      expect(await deadLetters.purge(group())).toBe(3);
+    });
+
+    it('may not write to the default exchange: none is replayed, and none is lost', async () => {
+      const { deadLetters, user } = await bury({ write: but('amq.default') });
+      await isRefused(deadLetters.replay(group(), { limit: 2 }), user, 'amq.default');
+      expect(await deadLetters.list(group())).toHaveLength(3);
+    });
   });
 
   it('has no rights at all: the boot is rejected within 2 s', async () => {

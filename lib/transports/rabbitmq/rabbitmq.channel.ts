@@ -30,6 +30,11 @@ export function accessRefused(what: string, cause: ChannelError): ConnectionErro
   );
 }
 
+/** What the broker says when it closes a channel, without the user whom it names. */
+export function reasonOfClose({ message }: ChannelError): string {
+  return message.replace(/ refused for user '.*'/s, ' refused');
+}
+
 /** The RPC did not fail, the broker was just silent. */
 export function rpc<T>(work: Promise<T>, what: string, ms = RPC_TIMEOUT_MS): Promise<T> {
   return withDeadline(work, ms, () => new ConnectionError(`RabbitMQ did not answer in ${ms} ms: ${what}.`));

@@ -11,14 +11,14 @@ import { Described } from '../../core/described.js';
 import { BusClosedError, ConnectionError, DeadLettersBusyError, DecodeError } from '../../core/errors.js';
 import { LIMITS } from '../../core/limits.js';
 import type { DeadLetterQuery, DeadLetterRecord, DeadLetters } from '../../core/transport.js';
-import { type ChannelError, rpc, withChannel } from './rabbitmq.channel.js';
+import { accessRefused, type ChannelError, rpc, withChannel } from './rabbitmq.channel.js';
 import type { RabbitMqConnection } from './rabbitmq.connection.js';
 import type { RabbitMqCopies } from './rabbitmq.copies.js';
 import { toDeadLetter } from './rabbitmq.dead-letter.codec.js';
-import { deadLetterQueue } from './rabbitmq.group-queues.js';
+import { deadLetterQueue, NAME_BYTES } from './rabbitmq.group-queues.js';
 import { type Batch, RabbitMqLetterQueue } from './rabbitmq.letter-queue.js';
 import { isUnreadable } from './rabbitmq.link-failure.js';
-import { lockReader } from './rabbitmq.reader-lock.js';
+import { lockReader, readerQueue } from './rabbitmq.reader-lock.js';
 
 /** Copies that are on their way at one time, so that whoever stops a replay does not come too late. */
 const AT_ONCE = 100;
@@ -76,6 +76,7 @@ export class RabbitMqDeadLetters extends Described implements DeadLetters {
     const { connection } = this.connection.consume;
     if (!connection) throw new ConnectionError('The dead letters cannot be counted: not connected to the broker.');
     const name = deadLetterQueue(group);
+    if (!isName(name)) return 0;
     const check = withChannel(connection, (channel) => rpc(channel.checkQueue(name), `count "${name}"`));
     const { messageCount, consumerCount } = await check.catch(nothing({ messageCount: 0, consumerCount: 0 }));
     // what a reader holds is not counted, so it is waited for
@@ -191,6 +192,7 @@ export class RabbitMqDeadLetters extends Described implements DeadLetters {
    */
   private async read<T>(group: string, none: T, work: Work<T>, done?: () => string): Promise<T> {
     this.stop.signal.throwIfAborted();
+    if (!isName(deadLetterQueue(group))) return none;
     const before = this.last.get(group);
     const mine = this.inTurn(group, before, work).catch(nothing(none));
     this.last.set(group, mine);
@@ -230,8 +232,15 @@ function nothing<T>(none: T): (error: unknown) => T {
   };
 }
 
+/** No group has one that leaves no room for that of the lock. */
+function isName(queue: string): boolean {
+  return Buffer.byteLength(readerQueue(queue)) <= NAME_BYTES;
+}
+
 /** The driver could not read a letter: then it lost the connection, and the rest is beyond reach. */
 function toReadError(error: unknown, group: string, done: string): unknown {
+  const cause = error as ChannelError;
+  if (cause.code === 403) return accessRefused(`read or remove the dead letters of "${group}"`, cause);
   if (!(error instanceof ConnectionError) || !isUnreadable(error.cause)) return error;
   return new DecodeError(
     `A dead letter of "${group}" has headers that cannot be read${done}. Remove it with another client, or purge the dead letters.`,

@@ -10,7 +10,7 @@ import {
 import type { Message } from '../../core/message.js';
 import { type BacklogOptions, type Outgoing, PublishBacklog } from '../../core/publish-backlog.js';
 import type { Routed, TransportPublishOptions } from '../../core/transport.js';
-import { type ChannelError, openConfirmChannel, rpc, SupervisedChannel } from './rabbitmq.channel.js';
+import { type ChannelError, openConfirmChannel, reasonOfClose, rpc, SupervisedChannel } from './rabbitmq.channel.js';
 import { RabbitMqChannelWear } from './rabbitmq.channel-wear.js';
 import { type CopyState, toProperties } from './rabbitmq.codec.js';
 import type { RabbitMqLink } from './rabbitmq.link.js';
@@ -275,7 +275,7 @@ export class RabbitMqPublisher {
     if (error && isAlone && (isTrying || error.code !== 404)) {
       accused[0]?.reject(
         new PublishRejectedError(
-          `The broker closed the channel because of this message: ${error.message}`,
+          `The broker closed the channel because of this message: ${reasonOfClose(error)}`,
           { cause: error, retryable: false },
           'CHANNEL_CLOSED',
         ),

@@ -20,7 +20,7 @@ export async function lockReader(
   for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(PAUSE_CAP_MS, 2 * pauseMs)) {
     try {
       await withChannel(connection, (channel) =>
-        rpc(channel.assertQueue(`${queue}.reader`, { exclusive: true, durable: false }), `lock "${queue}"`),
+        rpc(channel.assertQueue(readerQueue(queue), { exclusive: true, durable: false }), `lock "${queue}"`),
       );
       return true;
     } catch (error) {
@@ -32,4 +32,8 @@ export async function lockReader(
     if (Date.now() + pauseMs > end || signal.aborted) return false;
     await pause(pauseMs, signal);
   }
+}
+
+export function readerQueue(queue: string): string {
+  return `${queue}.reader`;
 }
