@@ -185,6 +185,35 @@ onRabbit('readers of dead letters', () => {
     expect(idsOf(messages.slice(COUNT))).toEqual(idsOf(messages.slice(0, COUNT)));
   }, 60_000);
 
+  it('a group with a name too long for a queue has none, like any group that does not exist', async () => {
+    const transport = await bench.open();
+    const { deadLetters } = transport;
+    for (const length of [244, 245, 252, 1_000]) {
+      const name = 'g'.repeat(length);
+      expect(await deadLetters.count(name)).toBe(0);
+      expect(await deadLetters.list(name, 1)).toEqual([]);
+      expect(await deadLetters.replay(name, {})).toBe(0);
+      expect(await deadLetters.purge(name)).toBe(0);
+    }
+    expect(transport.connection.state).toBe('up');
+  });
+
+  it('a replay to a queue that is full tells so, and what found no room stays dead, in its order', async () => {
+    const full = { ...source, queue: { arguments: { 'x-max-length': 2 } } };
+    const transport = await bench.open(full);
+    const { consumer, deliveries } = await listen(transport, full, () => dead());
+    for (const [index, message] of createMessages(6).entries()) {
+      await bench.publish(transport, message);
+      await deliveries.reach(index + 1);
+      await until('it is buried', async () => (await transport.deadLetters.count(group)) === index + 1);
+    }
+    await consumer.close();
+    const filler = createMessages(20, 'filler');
+    for (const message of filler) await bench.publish(transport, message).catch(() => undefined);
+    await expect(transport.deadLetters.replay(group, {})).rejects.toMatchObject({ code: 'NACKED' });
+    expect(await topicsOf(transport)).toEqual(Array.from({ length: 6 }, (_, i) => `entry.${i}`));
+  }, 60_000);
+
   it('a listing that nobody has asked the queue for by name is empty, and makes none', async () => {
     const transport = await bench.open(source);
     const unheard = bench.group('unheard-of');
