@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { describe, expect, it } from '@jest/globals';
 import { Injectable } from '@nestjs/common';
 import { connect } from 'amqplib';
-import { fixed, OnEvent, type OnEventOptions } from '../../lib/index.js';
+import { type EventBusModuleOptions, fixed, MemoryInboxStore, OnEvent, type OnEventOptions } from '../../lib/index.js';
 import { until } from '../../lib/testing/contract/until.js';
 import { isReachable, RABBITMQ } from '../support/brokers.js';
 import { type Lab, withLab } from '../support/lab.js';
@@ -26,6 +26,46 @@ function version(
 const described = (await isReachable(RABBITMQ)) ? describe : describe.skip;
 
 described('A deployment on RabbitMQ', () => {
+  it(
+    'starts a version with other attempts, delays, limits, patterns and policies beside the one before',
+    withLab(RABBITMQ.url, async (lab) => {
+      const group = lab.willRemoveGroup(`${lab.name}.group`);
+      const before = version('a.*', {
+        group,
+        retry: { delaysMs: [20] },
+        prefetch: 5,
+        concurrency: 2,
+        timeoutMs: 5_000,
+      });
+      const after = version(['a.*', 'b.#'], {
+        group,
+        retry: { delaysMs: [40, 80] },
+        prefetch: 50,
+        concurrency: 25,
+        timeoutMs: 9_000,
+        idempotent: true,
+      });
+      const unmatched = fixed({ attempts: 3, delayMs: 20 });
+      const options: EventBusModuleOptions = {
+        publish: { unroutable: 'reject' },
+        consume: { unmatched },
+        inbox: new MemoryInboxStore(),
+      };
+      const first = await lab.boot({ providers: [before.type] });
+      const second = await lab.boot({ providers: [after.type], options });
+      const both = [first.bus, second.bus];
+      // and back again, as a deployment that is rolled back
+      const third = await lab.boot({ providers: [before.type] });
+      const ids = Array.from({ length: 60 }, () => randomUUID());
+      for (const [i, id] of ids.entries()) await both[i % 2]?.publish('a.1', { id });
+      await until('all are handled', () => before.seen.length + after.seen.length === ids.length);
+      expect([...before.seen, ...after.seen].toSorted()).toEqual(ids.toSorted());
+      expect([...both, third.bus].map((bus) => bus.status)).toEqual(['up', 'up', 'up']);
+      expect(lab.lines.filter((line) => /conflict|PRECONDITION|406|cannot/i.test(line))).toEqual([]);
+      expect(await third.deadLetters.count(group)).toBe(0);
+    }),
+  );
+
   it(
     'unbinds a pattern that a group had before',
     withLab(RABBITMQ.url, async (lab) => {

@@ -81,6 +81,28 @@ export const IDEMPOTENT_CASES: readonly ContractCase[] = [
     assert.deepEqual(await attempts.settle(3), [1, 2, 3]);
   }),
 
+  busCase('idempotent: a dead letter that is replayed is handled, and its duplicate is not', async (bench) => {
+    const runs = new Log<unknown>('runs');
+    let isMended = false;
+    const OrderListener = orderListener(
+      (payload) => {
+        runs.add(payload);
+        if (!isMended) throw new Error('not yet');
+      },
+      { idempotent: true, retry: false },
+    );
+    const { bus, deadLetters, statsOf, groupOf } = await bench.start({ providers: [OrderListener] });
+    const group = groupOf(OrderListener, 'on');
+    const id = `${bench.name}-a`;
+    for (const payload of [1, 2]) await bus.publish('order', payload, { id });
+    await until('both are dead', async () => (await deadLetters.count(group)) === 2);
+    isMended = true;
+    assert.equal(await deadLetters.replay(group), 2);
+    await until('one is a duplicate', () => statsOf(group).duplicates === 1);
+    assert.equal((await runs.settle(3)).length, 3);
+    assert.equal(await deadLetters.count(group), 0);
+  }),
+
   busCase('F44 idempotent: a duplicate inside, at and after the window: 1, 1, 2 effects', async (bench) => {
     const effects = new Log<unknown>('effects');
     const clock = { now: 0 };

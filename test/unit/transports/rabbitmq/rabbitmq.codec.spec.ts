@@ -10,6 +10,7 @@ import {
   defectOf,
   deferralsOf,
   firstFailedAtOf,
+  missesOf,
   returnsOf,
   toMessage,
   toProperties,
@@ -58,11 +59,13 @@ const FORGED = {
   'eb-topic': 'admin.delete',
   'eb-attempt': 7,
   'eb-deferrals': 99,
+  'eb-misses': 8,
   'eb-first-failed': 1,
 };
 const WORST: CopyState = {
   attempt: LIMITS.attempt,
   deferrals: LIMITS.deferrals,
+  misses: LIMITS.attempt,
   dueAt: Number.MAX_SAFE_INTEGER,
   firstFailedAt: Number.MIN_SAFE_INTEGER,
   lastFailedAt: Number.MAX_SAFE_INTEGER,
@@ -155,6 +158,8 @@ describe('any message that comes in', () => {
         expect(attemptOf(one)).toBeLessThanOrEqual(LIMITS.attempt);
         expect(deferralsOf(one)).toBeGreaterThanOrEqual(0);
         expect(deferralsOf(one)).toBeLessThanOrEqual(LIMITS.deferrals);
+        expect(missesOf(one)).toBeGreaterThanOrEqual(0);
+        expect(missesOf(one)).toBeLessThanOrEqual(LIMITS.attempt);
         expect(returnsOf(one)).toBeGreaterThanOrEqual(0);
         expect(Number.isNaN(new Date(toMessage(one).timestamp).getTime())).toBe(false);
         const defect = defectOf(one);
@@ -169,7 +174,7 @@ describe('what only the library may set', () => {
   it('is believed when it comes by the default exchange', () => {
     const copy = received({ headers: FORGED, exchange: '' });
     expect(toMessage(copy).topic).toBe('admin.delete');
-    expect([attemptOf(copy), deferralsOf(copy), firstFailedAtOf(copy)]).toEqual([7, 99, 1]);
+    expect([attemptOf(copy), deferralsOf(copy), missesOf(copy), firstFailedAtOf(copy)]).toEqual([7, 99, 8, 1]);
   });
 
   it.each<[string, Parts]>([
@@ -186,7 +191,7 @@ describe('what only the library may set', () => {
   ])('is not when it comes %s', (_, parts) => {
     const one = received(parts);
     expect(toMessage(one).topic).toBe('a.b');
-    expect([attemptOf(one), deferralsOf(one), firstFailedAtOf(one)]).toEqual([1, 0, undefined]);
+    expect([attemptOf(one), deferralsOf(one), missesOf(one), firstFailedAtOf(one)]).toEqual([1, 0, 0, undefined]);
   });
 
   it('is believed when the broker has dead-lettered a copy', () => {
