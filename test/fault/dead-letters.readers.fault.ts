@@ -214,6 +214,23 @@ onRabbit('readers of dead letters', () => {
     expect(await topicsOf(transport)).toEqual(Array.from({ length: 6 }, (_, i) => `entry.${i}`));
   }, 60_000);
 
+  it('a replay under which the queue is removed tells how many it did', async () => {
+    const transport = await bench.open(source);
+    const { deliveries } = await bury(transport, 1_500);
+    let told = 0;
+    let removed: Promise<unknown> | undefined;
+    const onProgress = (replayed: number): void => {
+      told = replayed;
+      if (replayed === 20) removed ??= byHand(RABBITMQ.url, (channel) => channel.deleteQueue(`${group}.dlq`));
+    };
+    // whether it is met between two batches, or in the middle of one, is chance
+    const outcome = await transport.deadLetters.replay(group, { onProgress }).catch((error: unknown) => error);
+    await removed;
+    expect(outcome instanceof ConnectionError ? told : outcome).toBe(told);
+    expect(told).toBeGreaterThan(0);
+    await deliveries.reach(1_500 + told);
+  }, 60_000);
+
   it('a listing that nobody has asked the queue for by name is empty, and makes none', async () => {
     const transport = await bench.open(source);
     const unheard = bench.group('unheard-of');

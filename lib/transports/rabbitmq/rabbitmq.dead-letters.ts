@@ -83,9 +83,9 @@ export class RabbitMqDeadLetters extends Described implements DeadLetters {
     return consumerCount === 0 ? messageCount : this.read(group, 0, (queue) => queue.size());
   }
 
-  replay(group: string, { ids, limit, onProgress, signal }: DeadLetterQuery): Promise<number> {
+  async replay(group: string, { ids, limit, onProgress, signal }: DeadLetterQuery): Promise<number> {
     let replayed = 0;
-    const work = async (queue: RabbitMqLetterQueue): Promise<number> => {
+    const work = async (queue: RabbitMqLetterQueue): Promise<void> => {
       const chosen = ids || limit !== undefined ? await this.choose(queue, { ids, limit }) : undefined;
       const size = await queue.size();
       const total = chosen?.size ?? size;
@@ -107,15 +107,16 @@ export class RabbitMqDeadLetters extends Described implements DeadLetters {
           return !signal?.aborted;
         });
       }
-      return replayed;
     };
-    return this.read(group, 0, work, () => `; ${replayed} before it were replayed`);
+    // also when somebody has removed the queue meanwhile
+    await this.read(group, undefined, work, () => `; ${replayed} before it were replayed`);
+    return replayed;
   }
 
   /** Makes the dead letters of one group those of another, with all that is written beside them. @returns how many */
-  move(group: string, to: string): Promise<number> {
+  async move(group: string, to: string): Promise<number> {
     let moved = 0;
-    return this.read(group, 0, async (queue) => {
+    await this.read(group, undefined, async (queue) => {
       await queue.read(await queue.size(), async ({ letters, lost, remove }) => {
         this.stop.signal.throwIfAborted();
         await forAll(letters, this.stop.signal, async (letter) => {
@@ -126,8 +127,8 @@ export class RabbitMqDeadLetters extends Described implements DeadLetters {
         });
         return true;
       });
-      return moved;
     });
+    return moved;
   }
 
   purge(group: string): Promise<number> {
