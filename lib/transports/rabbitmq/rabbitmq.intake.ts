@@ -92,8 +92,9 @@ export class RabbitMqIntake implements SettlementPath {
    * stored, and if it closes before, they are lost and the messages come again.
    */
   async drain(deadlineMs: number): Promise<void> {
+    const end = Date.now() + deadlineMs;
     await this.outstanding.drain(deadlineMs);
-    if (this.told > PASSED_ON && this.isOpen) await pause(PASS_ON_MS);
+    if (this.told > PASSED_ON && this.isOpen) await pause(Math.min(PASS_ON_MS, Math.max(0, end - Date.now())));
   }
 
   /** @returns false when it can no longer be sent; then the broker delivers again */
