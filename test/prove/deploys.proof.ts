@@ -49,7 +49,7 @@ async function run({ short, log }: ProofOptions): Promise<Figures> {
     const conflicts = [...book.logs, ...(await node.log()).split('\n')].filter((line) => CONFLICT.test(line));
     const told = (text: string): readonly string[] => book.logs.filter((line) => line.includes(text));
     for (const line of [...conflicts.slice(0, 3), ...told('is dead after').slice(0, 3)]) log(line);
-    const unmatched = told('Unmatched').length;
+    const unmatched = told('is understood by no handler here').length;
     return {
       broker,
       figures: {
