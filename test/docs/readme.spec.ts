@@ -76,7 +76,9 @@ describe('README', () => {
 
   it('the section of proofs is made from what they have written down, and every bar was cleared', () => {
     const reports = readReports('test/prove/results');
-    const proofs = ['kills', 'leaks', 'mutation', 'recovery', 'resets', 'sigterms', 'soak', 'workers'];
+    const failures = ['attacks', 'crashes', 'delays', 'deploys', 'fuzz', 'poison', 'rename', 'replay'];
+    const faults = ['kills', 'leaks', 'mutation', 'recovery', 'resets', 'sigterms', 'soak', 'workers'];
+    const proofs = [...failures, ...faults].toSorted((a, b) => a.localeCompare(b));
     expect(reports.map(({ name }) => name)).toEqual(proofs);
     expect(reports.filter(({ bars }) => Object.values(bars).some(({ ok }) => !ok))).toEqual([]);
     for (const { name, commit } of reports) expect(`${name} ${commit}`).toMatch(/ [0-9a-f]{7,}$/);
