@@ -11,20 +11,22 @@ import { Described } from '../../core/described.js';
 import { BusClosedError, ConnectionError, DeadLettersBusyError, DecodeError } from '../../core/errors.js';
 import { LIMITS } from '../../core/limits.js';
 import type { DeadLetterQuery, DeadLetterRecord, DeadLetters } from '../../core/transport.js';
-import { accessRefused, type ChannelError, rpc, withChannel } from './rabbitmq.channel.js';
+import { accessRefused, type ChannelError } from './rabbitmq.channel.js';
 import type { RabbitMqConnection } from './rabbitmq.connection.js';
 import type { RabbitMqCopies } from './rabbitmq.copies.js';
 import { toDeadLetter } from './rabbitmq.dead-letter.codec.js';
 import { deadLetterQueue, NAME_BYTES } from './rabbitmq.group-queues.js';
 import { type Batch, RabbitMqLetterQueue } from './rabbitmq.letter-queue.js';
 import { isUnreadable } from './rabbitmq.link-failure.js';
-import { lockReader, readerQueue } from './rabbitmq.reader-lock.js';
+import { isLocked, lock } from './rabbitmq.lock.js';
+import { isMissing, look } from './rabbitmq.queue-state.js';
 
 /** Copies that are on their way at one time, so that whoever stops a replay does not come too late. */
 const AT_ONCE = 100;
 
 /** How long one reader waits for another. */
 const BUSY_MS = 10_000;
+const NO_LETTERS = Object.freeze({ messages: 0, consumers: 0 });
 
 type Work<T> = (queue: RabbitMqLetterQueue) => Promise<T>;
 
@@ -77,10 +79,9 @@ export class RabbitMqDeadLetters extends Described implements DeadLetters {
     if (!connection) throw new ConnectionError('The dead letters cannot be counted: not connected to the broker.');
     const name = deadLetterQueue(group);
     if (!isName(name)) return 0;
-    const check = withChannel(connection, (channel) => rpc(channel.checkQueue(name), `count "${name}"`));
-    const { messageCount, consumerCount } = await check.catch(nothing({ messageCount: 0, consumerCount: 0 }));
+    const { messages, consumers } = (await look(connection, name)) ?? NO_LETTERS;
     // what a reader holds is not counted, so it is waited for
-    return consumerCount === 0 ? messageCount : this.read(group, 0, (queue) => queue.size());
+    return consumers === 0 ? messages : this.read(group, 0, (queue) => queue.size());
   }
 
   async replay(group: string, { ids, limit, onProgress, signal }: DeadLetterQuery): Promise<number> {
@@ -216,21 +217,31 @@ export class RabbitMqDeadLetters extends Described implements DeadLetters {
     this.stop.signal.throwIfAborted();
     const name = deadLetterQueue(group);
     return this.connection.apart('dead letters', async (connection) => {
-      const isLocked = await lockReader(connection, name, end, this.stop.signal);
+      try {
+        await lock(connection, readerQueue(name), { until: end, signal: this.stop.signal });
+      } catch (error) {
+        this.stop.signal.throwIfAborted();
+        if (isLocked(error)) throw busy();
+        // who may declare nothing can still read; then two at once see a part each, and neither loses any
+        if ((error as ChannelError).code !== 403) throw error;
+      }
       this.stop.signal.throwIfAborted();
-      if (!isLocked) throw busy();
       return work(new RabbitMqLetterQueue(connection, name));
     });
   }
 }
 
-/** For the queue that does not exist; one that cannot be reached for now does. */
+/** For a queue that does not exist. */
 function nothing<T>(none: T): (error: unknown) => T {
   return (error) => {
-    const { code, message } = error as ChannelError;
-    if (code === 404 && message.includes('no queue')) return none;
+    if (isMissing(error)) return none;
     throw error;
   };
+}
+
+/** The lock of whoever reads a queue. */
+function readerQueue(queue: string): string {
+  return `${queue}.reader`;
 }
 
 /** No group has one that leaves no room for that of the lock. */

@@ -1,5 +1,4 @@
 import type { ChannelModel, ConfirmChannel, GetMessage } from 'amqplib';
-import { pause } from '../../core/deadline.js';
 import { ConnectionError } from '../../core/errors.js';
 import {
   type GroupRecord,
@@ -18,12 +17,13 @@ import {
   withChannel,
 } from './rabbitmq.channel.js';
 import type { RabbitMqLink } from './rabbitmq.link.js';
+import { lock } from './rabbitmq.lock.js';
+import { look } from './rabbitmq.queue-state.js';
 
 /** Classic: it holds one small message, written once for a deployment. */
 const ARGUMENTS = { 'x-queue-type': 'classic' } as const;
-/** How often, and how long apart, the record is tried to be had alone. */
-const TRIES = 20;
-const WAIT_MS = 250;
+/** How long the record is tried to be had alone. */
+const LOCK_MS = 5_000;
 /** Much more than a service has groups; what is larger is not ours. */
 const MAX_BYTES = 1_048_576;
 
@@ -91,44 +91,13 @@ export class RabbitMqGroupRecord implements GroupRecord {
   }
 
   private async alone<T>(connection: ChannelModel, name: string, work: () => Promise<T>): Promise<T> {
-    await this.lock(connection, name);
+    await lock(connection, name, { until: Date.now() + LOCK_MS, autoDelete: true });
     try {
       return await work();
     } finally {
       const unlocked = withChannel(connection, (channel) => rpc(channel.deleteQueue(name), `unlock "${name}"`));
       await unlocked.catch(() => undefined); // it goes with the connection
     }
-  }
-
-  private async lock(connection: ChannelModel, name: string): Promise<void> {
-    for (let tries = 1; ; tries++) {
-      try {
-        await withChannel(connection, (channel) =>
-          rpc(channel.assertQueue(name, { exclusive: true, durable: false, autoDelete: true }), `lock "${name}"`),
-        );
-        return;
-      } catch (error) {
-        if ((error as ChannelError).code !== 405 || tries === TRIES) throw error;
-        await pause(WAIT_MS / 2 + Math.random() * WAIT_MS);
-      }
-    }
-  }
-}
-
-/** How a queue is, or undefined when there is none. */
-export async function look(
-  connection: ChannelModel,
-  queue: string,
-): Promise<{ readonly messages: number; readonly consumers: number } | undefined> {
-  try {
-    return await withChannel(connection, async (channel) => {
-      const { messageCount, consumerCount } = await rpc(channel.checkQueue(queue), `look at "${queue}"`);
-      return { messages: messageCount, consumers: consumerCount };
-    });
-  } catch (error) {
-    // 404 is also said of a queue whose node is down, which is not gone
-    if ((error as ChannelError).code === 404 && /no queue /.test((error as Error).message)) return undefined;
-    throw error;
   }
 }
 

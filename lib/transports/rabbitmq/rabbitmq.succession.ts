@@ -8,8 +8,9 @@ import type { BusLogger } from '../../core/logger.js';
 import type { Consumer } from '../../core/transport.js';
 import { type ChannelError, rpc, withChannel } from './rabbitmq.channel.js';
 import { DEAD_LETTER_ARGUMENTS, deadLetterQueue, NAME_BYTES, retryQueue } from './rabbitmq.group-queues.js';
-import { look, type RabbitMqGroupRecord } from './rabbitmq.group-record.js';
+import type { RabbitMqGroupRecord } from './rabbitmq.group-record.js';
 import type { RabbitMqLink } from './rabbitmq.link.js';
+import { look } from './rabbitmq.queue-state.js';
 import { bindingKey } from './rabbitmq.topology.js';
 
 /** How long the record of groups is waited for. */
