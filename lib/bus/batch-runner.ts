@@ -6,7 +6,7 @@ import type { GroupStats } from './event-bus.stats.js';
 import type { BatchOptions } from './group-definition.js';
 import type { GroupRunnerOptions } from './group-runner.js';
 import type { Handler } from './handler.js';
-import { HandlerTimeouts, type Run } from './handler-timeouts.js';
+import { countedOutcome, HandlerTimeouts, type Run } from './handler-timeouts.js';
 import type { Runner } from './runner.js';
 import { Settler } from './settler.js';
 
@@ -141,8 +141,7 @@ export class BatchRunner implements Runner {
       batch.join(index, payload, context),
     );
     batch.leave(index);
-    // an ack of a run that took too long: its effect has happened, and another run would repeat it
-    this.settle(run, delivery, run.isTimedOut && outcome.kind !== 'ack' ? undefined : outcome);
+    this.settle(run, delivery, countedOutcome(run, outcome));
     if (run.open.size === 0) this.finish(run);
   }
 

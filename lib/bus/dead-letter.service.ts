@@ -5,6 +5,7 @@ import type { Headers, Message } from '../core/message.js';
 import { ANY, type Check, func, integer, listOf, shape, text } from '../core/options.js';
 import type { Serializer } from '../core/serializer.js';
 import type { DeadLetterRecord, DeadLetters } from '../core/transport.js';
+import { MessageDecoder } from './message-decoder.js';
 
 /** A message that a group could not handle. */
 export interface DeadLetter {
@@ -71,13 +72,21 @@ const REPLAY_SHAPE = shape({
  * @publicApi
  */
 export class DeadLetterService {
+  private readonly decoder: MessageDecoder;
+
   /** @param maxBodyBytes a larger body is listed without its payload, as no handler would have got it */
   constructor(
     private readonly deadLetters: DeadLetters,
-    private readonly serializer: Serializer,
+    serializer: Serializer,
     private readonly qualify: (group: string) => string,
-    private readonly maxBodyBytes: number = LIMITS.messageBytes,
-  ) {}
+    maxBodyBytes: number = LIMITS.messageBytes,
+  ) {
+    this.decoder = new MessageDecoder({
+      serializers: new Map([[serializer.contentType, serializer]]),
+      defaultSerializer: serializer,
+      maxMessageBytes: maxBodyBytes,
+    });
+  }
 
   /**
    * A page of them, in the order in which they failed, the oldest first. Reading changes nothing.
@@ -170,12 +179,9 @@ export class DeadLetterService {
   }
 
   /** As a handler would get it. */
-  private payload({ body, contentType, contentEncoding }: Message): { readonly payload?: unknown } {
-    if (contentEncoding !== undefined) return {};
-    const type = (contentType.split(';', 1)[0] ?? '').trim().toLowerCase();
-    if (body.byteLength > this.maxBodyBytes || (type !== '' && type !== this.serializer.contentType)) return {};
+  private payload(message: Message): { readonly payload?: unknown } {
     try {
-      return { payload: this.serializer.decode(body) };
+      return { payload: this.decoder.decode(message) };
     } catch {
       return {}; // that it cannot be decoded is often why it is here; the bytes are in `body`
     }

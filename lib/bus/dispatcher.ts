@@ -10,17 +10,16 @@ import {
 } from '../core/errors.js';
 import { toFailure } from '../core/failure.js';
 import { DEFAULTS, DEFERRAL_LEVELS_MS, LIMITS } from '../core/limits.js';
-import type { Message } from '../core/message.js';
 import { compose, type Middleware } from '../core/pipeline.js';
 import type { RetryPolicy } from '../core/retry-policy.js';
 import { validate } from '../core/schema.js';
-import type { Serializer } from '../core/serializer.js';
 import { truncateBytes } from '../core/text.js';
 import type { GroupCounters } from './event-bus.stats.js';
 import { DeliveryContext, type EventContext } from './event-context.js';
 import type { GroupInbox, InboxClaim } from './group-inbox.js';
 import type { Handler } from './handler.js';
 import type { HandlerMatcher } from './handler-matcher.js';
+import { MessageDecoder, type MessageDecoderOptions } from './message-decoder.js';
 import { PrivateDelivery } from './private-delivery.js';
 import type { EventPublishOptions } from './publish-options.js';
 
@@ -29,16 +28,13 @@ const DUE_TOLERANCE_MS = 20;
 /** How far the clocks of two machines may be apart. */
 const CLOCK_MS = 3_600_000;
 
-export interface DispatcherOptions {
+export interface DispatcherOptions extends MessageDecoderOptions {
   readonly group: string;
   readonly matcher: HandlerMatcher;
   readonly retry: RetryPolicy;
   /** For messages that no handler here understands. Absent for private queues: every instance has its own copy. */
   readonly unmatched: RetryPolicy | undefined;
   readonly timeoutMs: number;
-  readonly serializers: ReadonlyMap<string, Serializer>;
-  readonly defaultSerializer: Serializer;
-  readonly maxMessageBytes: number;
   /** Whether the transport can wait for any time, or only for declared ones. */
   readonly delay: 'exact' | 'levels';
   readonly counters: GroupCounters;
@@ -50,9 +46,11 @@ export interface DispatcherOptions {
 
 /** The one place that decides what becomes of a delivery. */
 export class Dispatcher {
+  private readonly decoder: MessageDecoder;
   private readonly around: ((context: EventContext, last: () => Promise<void>) => Promise<void>) | undefined;
 
   constructor(private readonly options: DispatcherOptions) {
+    this.decoder = new MessageDecoder(options);
     if (options.middleware && options.middleware.length > 0) this.around = compose(options.middleware);
   }
 
@@ -77,7 +75,7 @@ export class Dispatcher {
       }
       handler = this.options.matcher.find(message);
       if (!handler) return this.unmatched(delivery);
-      let payload = this.decode(message);
+      let payload = this.decoder.decode(message);
       if (handler.schema) payload = await validate(handler.schema, payload, `The payload for ${handler.place}`);
       if (this.around || inbox) return await this.guarded(handler, payload, delivery, join);
       const context = new DeliveryContext(delivery, group);
@@ -159,28 +157,6 @@ export class Dispatcher {
     }
   }
 
-  private decode(message: Message): unknown {
-    const { serializers, defaultSerializer, maxMessageBytes } = this.options;
-    if (message.body.byteLength > maxMessageBytes) {
-      throw new DecodeError(`The body has ${message.body.byteLength} bytes; the limit is ${maxMessageBytes}.`);
-    }
-    const { contentType } = message;
-    if (contentType === defaultSerializer.contentType || contentType === '')
-      return this.read(defaultSerializer, message.body);
-    const serializer = serializers.get((contentType.split(';', 1)[0] ?? '').trim().toLowerCase());
-    if (!serializer) throw new DecodeError('The content type is not one that this bus decodes.');
-    return this.read(serializer, message.body);
-  }
-
-  /** What a user's serializer throws is a body that it cannot read. */
-  private read(serializer: Serializer, body: Uint8Array): unknown {
-    try {
-      return serializer.decode(body);
-    } catch (cause) {
-      throw cause instanceof DecodeError ? cause : new DecodeError('The body cannot be decoded.', { cause });
-    }
-  }
-
   private failed(delivery: Delivery, error: unknown, handler?: Handler): Settlement {
     // aborted by the shutdown or with its channel, not by its own fault: it comes again, no attempt counted
     if (delivery.aborted && !isTimeout(delivery.signal.reason)) return RELEASE;
@@ -193,7 +169,7 @@ export class Dispatcher {
       return dead(
         final,
         error,
-        handler?.explain?.(error, () => this.decode(delivery.message)),
+        handler?.explain?.(error, () => this.decoder.decode(delivery.message)),
       );
     if (!this.isRetryable(error)) return dead('not-retryable', error);
     return this.again(delivery, error);

@@ -5,7 +5,7 @@ import type { BusLogger } from '../core/logger.js';
 import type { SharedPlaces } from './concurrency.js';
 import type { Dispatcher } from './dispatcher.js';
 import type { GroupCounters, GroupStats } from './event-bus.stats.js';
-import { HandlerTimeouts, type Run } from './handler-timeouts.js';
+import { countedOutcome, HandlerTimeouts, type Run } from './handler-timeouts.js';
 import type { Runner } from './runner.js';
 import { Settler } from './settler.js';
 
@@ -102,8 +102,7 @@ export class GroupRunner implements Runner {
 
   private async run(run: DeliveryRun): Promise<void> {
     const outcome = await this.options.dispatcher.handle(run.delivery);
-    // an ack of a run that took too long: its effect has happened, and another run would repeat it
-    this.finish(run, run.isTimedOut && outcome.kind !== 'ack' ? undefined : outcome);
+    this.finish(run, countedOutcome(run, outcome));
   }
 
   private finish(run: DeliveryRun, outcome: Settlement | undefined): void {

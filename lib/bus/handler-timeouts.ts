@@ -1,3 +1,4 @@
+import type { Settlement } from '../core/delivery.js';
 import { DEFAULTS } from '../core/limits.js';
 import { type Linked, LinkedList } from '../core/linked-list.js';
 
@@ -6,6 +7,14 @@ export interface Run extends Linked {
   readonly startedAt: number;
   isTimedOut: boolean;
   isFinished: boolean;
+}
+
+/**
+ * What counts of the outcome of a run that has ended. Of one that took too long only an ack does: its effect has happened, and
+ * another run would repeat it.
+ */
+export function countedOutcome({ isTimedOut }: Run, outcome: Settlement): Settlement | undefined {
+  return isTimedOut && outcome.kind !== 'ack' ? undefined : outcome;
 }
 
 /**

@@ -1,0 +1,52 @@
+import { describe, expect, it } from '@jest/globals';
+import { MessageDecoder } from '../../../lib/bus/message-decoder.js';
+import { DecodeError } from '../../../lib/core/errors.js';
+import type { Message } from '../../../lib/core/message.js';
+import type { Serializer } from '../../../lib/core/serializer.js';
+import { JsonSerializer } from '../../../lib/serializers/json.serializer.js';
+import { aMessage } from '../support/message.js';
+
+const json = new JsonSerializer();
+const text: Serializer = {
+  contentType: 'text/plain',
+  encode: (payload) => Buffer.from(String(payload)),
+  decode: (body) => {
+    if (body.byteLength === 0) throw new Error('nothing there');
+    return Buffer.from(body).toString();
+  },
+};
+const decoder = new MessageDecoder({
+  serializers: new Map([json, text].map((serializer) => [serializer.contentType, serializer])),
+  defaultSerializer: json,
+  maxMessageBytes: 10,
+});
+const decode = (fields: Partial<Message>): unknown => decoder.decode(aMessage(fields));
+
+describe('MessageDecoder', () => {
+  it.each(['application/json', '', 'APPLICATION/JSON; charset=utf-8', ' application/json '])(
+    'reads JSON of the content type %p',
+    (contentType) => {
+      expect(decode({ contentType, body: Buffer.from('"one"') })).toBe('one');
+    },
+  );
+
+  it('reads with the serializer of another content type', () => {
+    expect(decode({ contentType: 'text/plain', body: Buffer.from('"one"') })).toBe('"one"');
+  });
+
+  it.each<[string, Partial<Message>, string]>([
+    ['another content type', { contentType: 'text/html' }, 'The content type is not one that this bus decodes.'],
+    ['a packed body', { contentEncoding: 'gzip' }, 'The content encoding is not one that this bus decodes.'],
+    ['a body that is too large', { body: Buffer.alloc(11) }, 'The body has 11 bytes; the limit is 10.'],
+  ])('refuses %s', (_, fields, message) => {
+    expect(() => decode({ contentType: 'application/json', body: Buffer.from('1'), ...fields })).toThrow(
+      new DecodeError(message),
+    );
+  });
+
+  it('says of a serializer that fails only that it did', () => {
+    const failing = (): unknown => decode({ contentType: 'text/plain', body: Buffer.alloc(0) });
+    expect(failing).toThrow(DecodeError);
+    expect(failing).toThrow(/^The body cannot be decoded\.$/);
+  });
+});
