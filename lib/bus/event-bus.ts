@@ -186,6 +186,7 @@ export class EventBus extends Described {
   /** What the bus is made of, for operators: names, numbers and states, never a secret. @publicApi */
   describe(): Readonly<Record<string, unknown>> {
     const { name, options, transport, serializer } = this.parts;
+    const { leftovers } = this.lifecycle;
     return {
       name,
       service: options.service,
@@ -195,8 +196,8 @@ export class EventBus extends Described {
       contentType: serializer.contentType,
       transport: transport.describe(),
       capabilities: transport.capabilities,
-      vanishedGroups: this.lifecycle.leftovers.vanished,
-      stalePatterns: this.lifecycle.leftovers.stale,
+      vanishedGroups: leftovers.vanished,
+      stalePatterns: leftovers.stale,
       groups: [...this.consumption.groups].map(({ definition, state }) => ({
         name: definition.name,
         delivery: definition.delivery,

@@ -90,8 +90,8 @@ export function defineGroups(
     checkGroup(group, first, qualify(options, name), capabilities, problems);
     return [group];
   });
-  checkRenames(groups, exchange.usesHeaders, problems);
-  checkQueues(groups, options, problems);
+  const readers = checkQueues(groups, options, problems);
+  checkRenames(groups, { usesHeaders: exchange.usesHeaders, readers, namespace: options.namespace }, problems);
   if (problems.length > 0) throw new ConfigurationError(problems);
   return groups;
 }
@@ -215,8 +215,16 @@ function checkGroup(
   }
 }
 
-/** Whatever the transport is: what is wrong on a broker is wrong in tests in memory too. */
-function checkQueues(groups: readonly GroupDefinition[], options: ResolvedOptions, problems: string[]): void {
+/**
+ * Whatever the transport is: what is wrong on a broker is wrong in tests in memory too.
+ *
+ * @returns who consumes which queue
+ */
+function checkQueues(
+  groups: readonly GroupDefinition[],
+  options: ResolvedOptions,
+  problems: string[],
+): ReadonlyMap<string, string> {
   const readers = new Map<string, string>();
   for (const { name, delivery, queue, handlers } of groups) {
     const place = handlers[0]?.place ?? name;
@@ -235,17 +243,7 @@ function checkQueues(groups: readonly GroupDefinition[], options: ResolvedOption
         `${other} and ${place} are different groups that consume the same queue "${read}": each would get a part of its messages. Give both the same group.`,
       );
   }
-  const present = new Set(groups.map(({ name }) => name));
-  for (const { name, handlers, renamedFrom = [] } of groups) {
-    for (const old of renamedFrom) {
-      const queue = qualify(options, old);
-      const reader = present.has(old) ? undefined : readers.get(queue);
-      if (reader !== undefined)
-        problems.push(
-          `${handlers[0]?.place ?? name}: renamedFrom names "${old}", and ${reader} consumes the queue "${queue}", which would be unbound and removed. Leave one of them out.`,
-        );
-    }
-  }
+  return readers;
 }
 
 function isOtherEvent(a: Handler, b: Handler): boolean {

@@ -64,11 +64,11 @@ export class GroupRecordKeeper {
   /** Looks now and then until it is stopped. Never rejects. */
   async run(): Promise<void> {
     const { signal } = this.end;
-    for (let looks = 0; !signal.aborted; looks++) {
+    for (let looks = 0; !signal.aborted; ) {
       const isDone = await this.look(looks > 0);
-      const waitMs = looks === 0 ? FIRST_MS : LATER_MS;
+      if (isDone) looks++;
+      const waitMs = looks === 1 ? FIRST_MS : LATER_MS;
       await pause(isDone ? waitMs : FAILED_MS, signal);
-      if (!isDone) looks--;
     }
   }
 

@@ -1,8 +1,21 @@
 import { LIMITS } from '../core/limits.js';
 import type { GroupDefinition } from './group-definition.js';
+import { qualify } from './resolved-options.js';
+
+export interface RenameSurroundings {
+  /** Whether the exchange routes by headers. */
+  readonly usesHeaders: boolean;
+  /** Who consumes which queue. */
+  readonly readers: ReadonlyMap<string, string>;
+  readonly namespace: string | undefined;
+}
 
 /** What is wrong with the names and patterns that groups had before. */
-export function checkRenames(groups: readonly GroupDefinition[], usesHeaders: boolean, problems: string[]): void {
+export function checkRenames(
+  groups: readonly GroupDefinition[],
+  { usesHeaders, readers, namespace }: RenameSurroundings,
+  problems: string[],
+): void {
   const present = new Set(groups.map(({ name }) => name));
   const heirs = new Map<string, string>();
   for (const { name, delivery, handlers, declare, queue, renamedFrom = [], unbind = [] } of groups) {
@@ -11,12 +24,18 @@ export function checkRenames(groups: readonly GroupDefinition[], usesHeaders: bo
       problems.push(`${place}: renamedFrom and unbind are for queues that last; a broadcast handler has none.`);
     for (const old of renamedFrom) {
       const heir = heirs.get(old);
+      const queue = qualify({ namespace }, old);
+      const reader = readers.get(queue);
       if (present.has(old))
         problems.push(
           `${place}: renamedFrom names "${old}", which is a group of this application: leave one of them out.`,
         );
       else if (heir !== undefined)
         problems.push(`${place}: renamedFrom names "${old}", which ${heir} takes over already.`);
+      if (!present.has(old) && reader !== undefined)
+        problems.push(
+          `${place}: renamedFrom names "${old}", and ${reader} consumes the queue "${queue}", which would be unbound and removed. Leave one of them out.`,
+        );
       heirs.set(old, place);
     }
     const asked = handlers.flatMap(({ rules }) => rules.map(({ pattern }) => pattern));

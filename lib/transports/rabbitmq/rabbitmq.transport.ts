@@ -1,7 +1,6 @@
 import type { ChannelModel } from 'amqplib';
 import { Described } from '../../core/described.js';
 import { BusClosedError, ConnectionError, EventBusError, TopologyConflictError } from '../../core/errors.js';
-import type { GroupRecord } from '../../core/group-record.js';
 import { DEFAULTS } from '../../core/limits.js';
 import type { BusLogger } from '../../core/logger.js';
 import type { Message } from '../../core/message.js';
@@ -87,8 +86,7 @@ export class RabbitMqTransport extends Described implements Transport {
       this.queueOf(group),
     );
     this.record = new RabbitMqGroupRecord(connection.publish);
-    const letters = new RabbitMqDeadLetters(connection, this.copies);
-    this.deadLetters = letters;
+    this.deadLetters = new RabbitMqDeadLetters(connection, this.copies);
     this.consumerParts = {
       link: connection.consume,
       copies: this.copies,
@@ -101,14 +99,14 @@ export class RabbitMqTransport extends Described implements Transport {
       logger,
       unusedMs: settings.unusedMs ?? UNUSED_MS,
       declare: settings.declare,
-      record: settings.declare === 'assert' ? this.record : NO_RECORD,
+      record: this.groupRecord ?? NO_RECORD,
       consume: (source, queue, events, signal) => this.consumeQueue(source, events, signal, queue),
-      moveDeadLetters: (from, to) => letters.move(from, to),
+      moveDeadLetters: (from, to) => this.deadLetters.move(from, to),
     };
   }
 
   /** None where everything is made by hand. */
-  get groupRecord(): GroupRecord | undefined {
+  get groupRecord(): RabbitMqGroupRecord | undefined {
     return this.settings.declare === 'assert' ? this.record : undefined;
   }
 
