@@ -48,9 +48,9 @@ export class GroupRecordKeeper {
   get vanished(): readonly VanishedGroup[] {
     const { present, previous } = this.options;
     const known = new Set([...present.map(({ name }) => name), ...previous]);
-    return this.kept
-      .filter(({ name, consumers }) => consumers === 0 && !known.has(name))
-      .map(({ name, messages, seenAt }) => ({ group: name, messages, seenAt }));
+    return this.kept.flatMap(({ name, queue, seenAt }) =>
+      queue?.consumers === 0 && !known.has(name) ? [{ group: name, messages: queue.messages, seenAt }] : [],
+    );
   }
 
   get stale(): readonly StalePattern[] {

@@ -15,16 +15,15 @@ export interface PresentGroup extends Omit<RecordedGroup, 'seenAt'> {
   readonly unbind: readonly string[];
 }
 
-/** A recorded group with what the broker says of its queue. */
+/** A recorded group with what the broker says of its queue, unless this process has the group itself. */
 export interface KeptGroup extends RecordedGroup {
-  readonly messages: number;
-  readonly consumers: number;
+  readonly queue?: { readonly messages: number; readonly consumers: number };
 }
 
 /** What a service remembers of its groups beyond the life of its processes. */
 export interface GroupRecord {
   /**
-   * Adds `present` to what is recorded under `key`, forgets groups whose queues are gone, and gives the rest. Instances of
+   * Adds `present` to what is recorded under `key`, forgets other groups whose queues are gone, and gives the rest. Instances of
    * several versions do so at the same time: none may undo what another has added. Bounded in time.
    */
   keep(key: string, present: readonly PresentGroup[]): Promise<readonly KeptGroup[]>;

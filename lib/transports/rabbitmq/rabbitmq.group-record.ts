@@ -71,10 +71,13 @@ export class RabbitMqGroupRecord implements GroupRecord {
       await rpc(channel.assertQueue(key, { durable: true, arguments: ARGUMENTS }), `declare "${key}"`);
       const messages = await takeAll(channel, key);
       const recorded = messages.flatMap(contentOf);
+      const own = new Set(present.map(({ name }) => name));
       const kept: KeptGroup[] = [];
       for (const group of mergeRecord(recorded, present, Date.now())) {
-        const queue = await look(connection, group.name);
-        if (queue) kept.push({ ...group, ...queue });
+        // its own were declared just now, and others wait for the lock
+        const queue = own.has(group.name) ? undefined : await look(connection, group.name);
+        if (queue) kept.push({ ...group, queue });
+        else if (own.has(group.name)) kept.push(group);
       }
       const next = kept.map(({ name, patterns, delaysMs, seenAt }) => ({ name, patterns, delaysMs, seenAt }));
       this.known = new Map(next.map((group) => [group.name, group]));

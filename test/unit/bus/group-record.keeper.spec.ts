@@ -11,8 +11,7 @@ const kept = (over: Partial<KeptGroup> = {}): KeptGroup => ({
   patterns: ['a.*'],
   delaysMs: [1],
   seenAt: 7,
-  messages: 3,
-  consumers: 0,
+  queue: { messages: 3, consumers: 0 },
   ...over,
 });
 
@@ -66,7 +65,7 @@ describe('GroupRecordKeeper', () => {
     const { keeper, logger } = setUp([
       kept(),
       kept({ name: 'gone' }),
-      kept({ name: 'of another version', consumers: 1 }),
+      kept({ name: 'of another version', queue: { messages: 3, consumers: 1 } }),
       kept({ name: 'post' }),
     ]);
     void keeper.run();
