@@ -1,5 +1,6 @@
 import { Logger, type Provider } from '@nestjs/common';
 import { DeadLetterService } from './bus/dead-letter.service.js';
+import { decoderOf } from './bus/message-decoder.js';
 import { isTransport, optionProblems, qualify, type ResolvedOptions, resolveOptions } from './bus/resolved-options.js';
 import { ConfigurationError } from './core/errors.js';
 import type { ExchangeHandler } from './core/exchange.js';
@@ -75,11 +76,8 @@ export function createBusProviders(name: string): readonly Provider[] {
       provide: token('deadLetters'),
       inject: [resolved, token('transport'), token('serializer')],
       useFactory: (options: ResolvedOptions, transport: Transport, serializer: Serializer) =>
-        new DeadLetterService(
-          transport.deadLetters,
-          serializer,
-          (group) => qualify(options, group),
-          options.publish.maxMessageBytes,
+        new DeadLetterService(transport.deadLetters, decoderOf({ serializer, options }), (group) =>
+          qualify(options, group),
         ),
     },
     {

@@ -3,9 +3,8 @@ import { ConfigurationError } from '../core/errors.js';
 import { LIMITS } from '../core/limits.js';
 import type { Headers, Message } from '../core/message.js';
 import { ANY, type Check, func, integer, listOf, shape, text } from '../core/options.js';
-import type { Serializer } from '../core/serializer.js';
 import type { DeadLetterRecord, DeadLetters } from '../core/transport.js';
-import { MessageDecoder } from './message-decoder.js';
+import type { MessageDecoder } from './message-decoder.js';
 
 /** A message that a group could not handle. */
 export interface DeadLetter {
@@ -72,21 +71,12 @@ const REPLAY_SHAPE = shape({
  * @publicApi
  */
 export class DeadLetterService {
-  private readonly decoder: MessageDecoder;
-
-  /** @param maxBodyBytes a larger body is listed without its payload, as no handler would have got it */
+  /** @param decoder a body that it refuses is listed without its payload, as no handler would have got it */
   constructor(
     private readonly deadLetters: DeadLetters,
-    serializer: Serializer,
+    private readonly decoder: MessageDecoder,
     private readonly qualify: (group: string) => string,
-    maxBodyBytes: number = LIMITS.messageBytes,
-  ) {
-    this.decoder = new MessageDecoder({
-      serializers: new Map([[serializer.contentType, serializer]]),
-      defaultSerializer: serializer,
-      maxMessageBytes: maxBodyBytes,
-    });
-  }
+  ) {}
 
   /**
    * A page of them, in the order in which they failed, the oldest first. Reading changes nothing.

@@ -19,7 +19,7 @@ import { DeliveryContext, type EventContext } from './event-context.js';
 import type { GroupInbox, InboxClaim } from './group-inbox.js';
 import type { Handler } from './handler.js';
 import type { HandlerMatcher } from './handler-matcher.js';
-import { MessageDecoder, type MessageDecoderOptions } from './message-decoder.js';
+import type { MessageDecoder } from './message-decoder.js';
 import { PrivateDelivery } from './private-delivery.js';
 import type { EventPublishOptions } from './publish-options.js';
 
@@ -28,8 +28,9 @@ const DUE_TOLERANCE_MS = 20;
 /** How far the clocks of two machines may be apart. */
 const CLOCK_MS = 3_600_000;
 
-export interface DispatcherOptions extends MessageDecoderOptions {
+export interface DispatcherOptions {
   readonly group: string;
+  readonly decoder: MessageDecoder;
   readonly matcher: HandlerMatcher;
   readonly retry: RetryPolicy;
   /** For messages that no handler here understands. Absent for private queues: every instance has its own copy. */
@@ -46,11 +47,9 @@ export interface DispatcherOptions extends MessageDecoderOptions {
 
 /** The one place that decides what becomes of a delivery. */
 export class Dispatcher {
-  private readonly decoder: MessageDecoder;
   private readonly around: ((context: EventContext, last: () => Promise<void>) => Promise<void>) | undefined;
 
   constructor(private readonly options: DispatcherOptions) {
-    this.decoder = new MessageDecoder(options);
     if (options.middleware && options.middleware.length > 0) this.around = compose(options.middleware);
   }
 
@@ -75,7 +74,7 @@ export class Dispatcher {
       }
       handler = this.options.matcher.find(message);
       if (!handler) return this.unmatched(delivery);
-      let payload = this.decoder.decode(message);
+      let payload = this.options.decoder.decode(message);
       if (handler.schema) payload = await validate(handler.schema, payload, `The payload for ${handler.place}`);
       if (this.around || inbox) return await this.guarded(handler, payload, delivery, join);
       const context = new DeliveryContext(delivery, group);
@@ -169,7 +168,7 @@ export class Dispatcher {
       return dead(
         final,
         error,
-        handler?.explain?.(error, () => this.decoder.decode(delivery.message)),
+        handler?.explain?.(error, () => this.options.decoder.decode(delivery.message)),
       );
     if (!this.isRetryable(error)) return dead('not-retryable', error);
     return this.again(delivery, error);

@@ -16,6 +16,8 @@ export interface EventBusParts {
   readonly transport: Transport;
   readonly exchange: ExchangeHandler;
   readonly serializer: Serializer;
+  /** What consumers read besides what `serializer` writes. */
+  readonly accept?: readonly Serializer[] | undefined;
   readonly logger: BusLogger;
   readonly publishMiddleware?: readonly Middleware<{ message: Message }>[];
   readonly consumeMiddleware?: readonly Middleware<EventContext>[];

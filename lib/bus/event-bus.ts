@@ -9,6 +9,7 @@ import { type EventBusStats, PublishCounters } from './event-bus.stats.js';
 import type { EventClass, EventDefinition } from './event-definition.js';
 import { EventRegistry } from './event-registry.js';
 import type { HandlerRegistration } from './group-definition.js';
+import { decoderOf } from './message-decoder.js';
 import { type ObserveOptions, observe } from './observe.js';
 import { publishAll } from './publish-all.js';
 import type { EventPublishOptions, OutgoingEvent, PublishAllResult, PublishReceipt } from './publish-options.js';
@@ -58,8 +59,7 @@ export class EventBus extends Described {
       transport,
       exchange,
       broadcastExchange,
-      serializer,
-      maxMessageBytes,
+      decoder: decoderOf(parts),
       logger,
       emit: (topic, payload, o) => this.publish(topic, payload, o),
       middleware: parts.consumeMiddleware,

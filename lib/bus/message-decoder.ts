@@ -1,37 +1,78 @@
 import { DecodeError } from '../core/errors.js';
+import { LIMITS } from '../core/limits.js';
 import type { Message } from '../core/message.js';
 import type { Serializer } from '../core/serializer.js';
 
-export interface MessageDecoderOptions {
-  /** By content type. */
-  readonly serializers: ReadonlyMap<string, Serializer>;
-  /** For a message that does not say how it is written, too. */
-  readonly defaultSerializer: Serializer;
-  readonly maxMessageBytes: number;
-}
+const PLAIN: readonly string[] = [''];
 
-/** The payload of a message, within the bounds that hold for all: a message cannot choose a decoder that is not there. */
+/**
+ * The payload of a message, within the bounds that hold for all: a message says how it is written, and cannot choose a decoder
+ * that is not there.
+ */
 export class MessageDecoder {
-  constructor(private readonly options: MessageDecoderOptions) {}
+  private readonly readers = new Map<string, Serializer>();
+  private readonly first: Serializer;
+  /** Whether a body as most have it, of the first type and without codings, is the first one's. */
+  private readonly isFirstPlain: boolean;
+
+  /** @param serializers those that are believed; the first one also reads messages that do not say how they are written */
+  constructor(
+    serializers: readonly [Serializer, ...Serializer[]],
+    private readonly maxMessageBytes: number = LIMITS.messageBytes,
+  ) {
+    this.first = serializers[0];
+    for (const serializer of serializers.toReversed()) {
+      for (const coding of serializer.contentEncodings ?? PLAIN) {
+        this.readers.set(keyOf(serializer.contentType, coding), serializer);
+        if (serializer === this.first) this.readers.set(keyOf('', coding), serializer);
+      }
+    }
+    this.isFirstPlain = this.readers.get(keyOf(this.first.contentType, '')) === this.first;
+  }
 
   /** @throws DecodeError, never quoting the body */
-  decode({ body, contentType, contentEncoding }: Message): unknown {
-    const { serializers, defaultSerializer, maxMessageBytes } = this.options;
-    if (contentEncoding !== undefined) throw new DecodeError('The content encoding is not one that this bus decodes.');
-    if (body.byteLength > maxMessageBytes) {
-      throw new DecodeError(`The body has ${body.byteLength} bytes; the limit is ${maxMessageBytes}.`);
+  decode(message: Message): unknown {
+    const { body, contentType, contentEncoding } = message;
+    if (body.byteLength > this.maxMessageBytes) {
+      throw new DecodeError(`The body has ${body.byteLength} bytes; the limit is ${this.maxMessageBytes}.`);
     }
-    if (contentType === defaultSerializer.contentType || contentType === '') return read(defaultSerializer, body);
-    const serializer = serializers.get((contentType.split(';', 1)[0] ?? '').trim().toLowerCase());
-    if (!serializer) throw new DecodeError('The content type is not one that this bus decodes.');
-    return read(serializer, body);
+    if (this.isFirstPlain && contentEncoding === undefined && contentType === this.first.contentType)
+      return read(this.first, message);
+    const type = (contentType.split(';', 1)[0] ?? '').trim().toLowerCase();
+    const coding = contentEncoding === undefined ? '' : codingOf(contentEncoding);
+    const serializer = this.readers.get(keyOf(type, coding));
+    if (serializer) return read(serializer, message);
+    const isTypeKnown = [...this.readers.keys()].some((key) => key.startsWith(`${type}\n`));
+    throw new DecodeError(`The content ${isTypeKnown ? 'encoding' : 'type'} is not one that this bus decodes.`);
   }
 }
 
+/** The decoder of a bus: what it publishes, and what else it is told to read. */
+export function decoderOf(parts: {
+  readonly serializer: Serializer;
+  readonly accept?: readonly Serializer[] | undefined;
+  readonly options: { readonly publish: { readonly maxMessageBytes: number } };
+}): MessageDecoder {
+  return new MessageDecoder([parts.serializer, ...(parts.accept ?? [])], parts.options.publish.maxMessageBytes);
+}
+
+function keyOf(contentType: string, coding: string): string {
+  return `${contentType}\n${coding}`;
+}
+
+/** `GZIP,aes256gcm` is `gzip, aes256gcm`. */
+function codingOf(contentEncoding: string): string {
+  return contentEncoding
+    .split(',')
+    .map((coding) => coding.trim().toLowerCase())
+    .filter((coding) => coding !== '' && coding !== 'identity')
+    .join(', ');
+}
+
 /** What a user's serializer throws is a body that it cannot read. */
-function read(serializer: Serializer, body: Uint8Array): unknown {
+function read(serializer: Serializer, message: Message): unknown {
   try {
-    return serializer.decode(body);
+    return serializer.decode(message.body, message);
   } catch (cause) {
     throw cause instanceof DecodeError ? cause : new DecodeError('The body cannot be decoded.', { cause });
   }

@@ -7,7 +7,7 @@ import type { Message } from '../core/message.js';
 import { ANY, bool, integer, oneOf, shape, text } from '../core/options.js';
 import { compose, type Middleware } from '../core/pipeline.js';
 import { validate } from '../core/schema.js';
-import type { Serializer } from '../core/serializer.js';
+import type { EncodedBody, MessageHead, Serializer } from '../core/serializer.js';
 import type { Routed, Target, Transport, TransportPublishOptions } from '../core/transport.js';
 import type { UnroutablePolicy } from './event-bus.options.js';
 import type { PublishCounters } from './event-bus.stats.js';
@@ -19,6 +19,7 @@ const WARNED = 1_000;
 const AS_THE_BUS: TransportPublishOptions = Object.freeze({});
 const WAIT: TransportPublishOptions = Object.freeze({ onFull: 'wait' });
 const NO_OPTIONS: EventPublishOptions = Object.freeze({});
+const NO_BODY = new Uint8Array(0);
 
 const OPTIONS_SHAPE = shape({
   id: text(/^[\x20-\x7e]{1,255}$/, '1 to 255 printable ASCII characters'),
@@ -158,10 +159,6 @@ export class Publisher {
     definition?: EventDefinition,
   ): Message {
     const { serializer, maxMessageBytes, service } = this.options;
-    const body = this.encode(serializer, payload, topic);
-    if (body.byteLength > maxMessageBytes) {
-      throw new MessageTooLargeError(`The payload for "${topic}"`, body.byteLength, maxMessageBytes);
-    }
     const now = Date.now();
     const message: { -readonly [K in keyof Message]: Message[K] } = {
       id: options.id ?? this.ids.next(),
@@ -169,7 +166,7 @@ export class Publisher {
       topic,
       contentType: serializer.contentType,
       headers: toHeaders(options.headers),
-      body,
+      body: NO_BODY,
       timestamp: now,
     };
     if (definition?.version !== undefined) message.version = definition.version;
@@ -179,15 +176,26 @@ export class Publisher {
     if (options.causationId !== undefined) message.causationId = options.causationId;
     if (options.expiresInMs !== undefined) message.expiresAt = now + options.expiresInMs;
     if (options.delayMs) message.dueAt = now + options.delayMs;
+    const encoded = this.encode(serializer, payload, message);
+    if (encoded instanceof Uint8Array) message.body = encoded;
+    else applyTo(message, encoded);
+    const { byteLength } = message.body;
+    if (byteLength > maxMessageBytes)
+      throw new MessageTooLargeError(`The payload for "${topic}"`, byteLength, maxMessageBytes);
     return Object.freeze(message);
   }
 
-  private encode(serializer: Serializer, payload: unknown, topic: string): Uint8Array {
+  private encode(serializer: Serializer, payload: unknown, head: MessageHead): Uint8Array | EncodedBody {
     try {
-      return serializer.encode(payload);
+      return serializer.encode(payload, head);
     } catch (cause) {
       if (cause instanceof ValidationError) throw cause;
-      throw new ValidationError(`The payload for "${topic}" cannot be serialized.`, [], { cause }, 'UNSERIALIZABLE');
+      throw new ValidationError(
+        `The payload for "${head.topic}" cannot be serialized.`,
+        [],
+        { cause },
+        'UNSERIALIZABLE',
+      );
     }
   }
 
@@ -201,6 +209,14 @@ export class Publisher {
       `No group is bound to exchange "${exchange.name}" for topic "${topic}": nobody got it. Said once per topic.`,
     );
   }
+}
+
+function applyTo(message: { -readonly [K in keyof Message]: Message[K] }, encoded: EncodedBody): void {
+  const { body, contentType, contentEncoding, headers } = encoded;
+  message.body = body;
+  if (contentType !== undefined) message.contentType = contentType;
+  if (contentEncoding !== undefined) message.contentEncoding = contentEncoding;
+  if (headers) message.headers = toHeaders({ ...message.headers, ...headers });
 }
 
 function transportOptions({ timeoutMs, signal }: EventPublishOptions, wait: boolean): TransportPublishOptions {

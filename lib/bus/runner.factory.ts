@@ -1,6 +1,5 @@
 import { IdSource } from '../core/id-source.js';
 import type { InboxStore } from '../core/inbox.js';
-import type { Serializer } from '../core/serializer.js';
 import { BatchRunner } from './batch-runner.js';
 import { SharedPlaces } from './concurrency.js';
 import type { ConsumptionOptions } from './consumption.js';
@@ -17,17 +16,15 @@ import type { Runner } from './runner.js';
 /** Makes what runs a group: all of them share the places of the process, and one inbox. */
 export class RunnerFactory {
   private readonly places: SharedPlaces;
-  private readonly serializers: ReadonlyMap<string, Serializer>;
   private inbox: { readonly store: InboxStore; readonly ids: IdSource } | undefined;
   private isWarned = false;
 
   constructor(private readonly parts: ConsumptionOptions) {
     this.places = new SharedPlaces(parts.options.consume.maxConcurrency);
-    this.serializers = new Map([[parts.serializer.contentType, parts.serializer]]);
   }
 
   create(definition: GroupDefinition, matcher: HandlerMatcher): Runner {
-    const { options, transport, serializer, maxMessageBytes, logger, emit, middleware } = this.parts;
+    const { options, transport, decoder, logger, emit, middleware } = this.parts;
     const { name: group, policy, batch, delivery } = definition;
     const { concurrency, timeoutMs } = policy;
     const { places } = this;
@@ -38,9 +35,7 @@ export class RunnerFactory {
       retry: policy.retry,
       unmatched: delivery === 'broadcast' ? undefined : options.consume.unmatched,
       timeoutMs,
-      serializers: this.serializers,
-      defaultSerializer: serializer,
-      maxMessageBytes,
+      decoder,
       delay: delivery === 'broadcast' ? 'exact' : transport.capabilities.delay,
       counters,
       emit,

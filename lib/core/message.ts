@@ -19,7 +19,7 @@ export interface Message {
   /** Ordering key: messages with the same key are kept in order by subscriptions that are `ordered: 'key'`. */
   readonly key?: string;
   readonly contentType: string;
-  /** How a foreign publisher has packed the body. Such a message is not handled; its copies say so too. */
+  /** The codings of the body, in the order in which they were applied, as HTTP writes them. Absent: none. */
   readonly contentEncoding?: string;
   readonly headers: Headers;
   readonly body: Uint8Array;

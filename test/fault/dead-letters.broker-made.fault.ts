@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, it } from '@jest/globals';
 import { type ConfirmChannel, connect, type Options } from 'amqplib';
+import { MessageDecoder } from '../../lib/bus/message-decoder.js';
 import type { Transport } from '../../lib/core/transport.js';
 import { DeadLetterService } from '../../lib/index.js';
 import { JsonSerializer } from '../../lib/serializers/json.serializer.js';
@@ -38,7 +39,11 @@ own.suite('a dead letter that the broker made', () => {
     const source = bench.shared();
     group = bench.group();
     transport = await bench.open(source);
-    deadLetters = new DeadLetterService(transport.deadLetters, new JsonSerializer(), (name) => name);
+    deadLetters = new DeadLetterService(
+      transport.deadLetters,
+      new MessageDecoder([new JsonSerializer()]),
+      (name) => name,
+    );
     began = Math.floor(Date.now() / 1_000) * 1_000;
   });
 

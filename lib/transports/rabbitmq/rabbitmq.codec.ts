@@ -159,7 +159,7 @@ export function firstFailedAtOf(received: Received): number | undefined {
   return isCopy(received) ? integer(received.properties.headers, HEADER.firstFailed) : undefined;
 }
 
-/** How the body is packed beyond what is read here. */
+/** The codings of the body; a character set is none. */
 function packing(properties: Received['properties']): string | undefined {
   const encoding = property((properties as { readonly contentEncoding?: string }).contentEncoding);
   return encoding === undefined || PLAIN_ENCODINGS.includes(encoding.toLowerCase()) ? undefined : encoding;
@@ -168,8 +168,6 @@ function packing(properties: Received['properties']): string | undefined {
 /** Why a message cannot be had as it was sent, without anything of it. */
 export function defectOf({ properties }: Received): string | undefined {
   const headers: RawHeaders = properties.headers;
-  if (packing(properties) !== undefined)
-    return 'The content encoding is not one that is decoded here; send the body as it is.';
   if (headers === undefined) return undefined;
   if (own(headers, UNREADABLE) !== undefined) return 'The headers cannot be read: they are nested too deep.';
   return areHeadersCut(headers)

@@ -8,6 +8,7 @@ import type { EventContext } from '../../../lib/bus/event-context.js';
 import { GroupInbox } from '../../../lib/bus/group-inbox.js';
 import { HandlerMatcher } from '../../../lib/bus/handler-matcher.js';
 import { MemoryInboxStore } from '../../../lib/bus/memory-inbox.store.js';
+import { MessageDecoder } from '../../../lib/bus/message-decoder.js';
 import { ACK, RELEASE } from '../../../lib/core/delivery.js';
 import { BatchError, DeadLetterError, HandlerTimeoutError, RetryLaterError } from '../../../lib/core/errors.js';
 import { IdSource } from '../../../lib/core/id-source.js';
@@ -64,9 +65,7 @@ function setUp({ work, dispatching, isIdempotent = false, ...options }: SetUp = 
     retry: { delaysMs: [10, 20] },
     unmatched: { delaysMs: [70] },
     timeoutMs: 1_000,
-    serializers: new Map([[json.contentType, json]]),
-    defaultSerializer: json,
-    maxMessageBytes: 1_000,
+    decoder: new MessageDecoder([json], 1_000),
     delay: 'exact',
     counters,
     emit,

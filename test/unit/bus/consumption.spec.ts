@@ -4,6 +4,7 @@ import type { EventBusOptions } from '../../../lib/bus/event-bus.options.js';
 import { GroupCounters } from '../../../lib/bus/event-bus.stats.js';
 import { defineGroups, type HandlerRegistration } from '../../../lib/bus/group-definition.js';
 import { MemoryInboxStore } from '../../../lib/bus/memory-inbox.store.js';
+import { MessageDecoder } from '../../../lib/bus/message-decoder.js';
 import { BusClosedError } from '../../../lib/core/errors.js';
 import type { ExchangeHandler } from '../../../lib/core/exchange.js';
 import type { InboxStore } from '../../../lib/core/inbox.js';
@@ -32,8 +33,7 @@ function setUp({ options, handler = TOPIC, capabilities, parts }: SetUp = {}) {
     transport: fake.transport,
     exchange: { name: 'events', handler },
     broadcastExchange: { name: 'events.broadcast', handler },
-    serializer: fake.serializer,
-    maxMessageBytes: 1_000,
+    decoder: new MessageDecoder([fake.serializer], 1_000),
     logger: fake.logger,
     emit: async () => undefined,
     ...parts,

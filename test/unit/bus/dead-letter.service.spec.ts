@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { DeadLetterService } from '../../../lib/bus/dead-letter.service.js';
+import { MessageDecoder } from '../../../lib/bus/message-decoder.js';
 import { ConfigurationError } from '../../../lib/core/errors.js';
 import { NO_HEADERS } from '../../../lib/core/headers.js';
 import type { Message } from '../../../lib/core/message.js';
@@ -18,7 +19,11 @@ function setUp(...records: DeadLetterRecord[]) {
     replay: async (...args) => calls.push(['replay', ...args]) + 20,
     purge: async (...args) => calls.push(['purge', ...args]) + 30,
   };
-  const service = new DeadLetterService(store, new JsonSerializer(), (group) => `dev.${group}`, 20);
+  const service = new DeadLetterService(
+    store,
+    new MessageDecoder([new JsonSerializer()], 20),
+    (group) => `dev.${group}`,
+  );
   return { service, calls, store };
 }
 

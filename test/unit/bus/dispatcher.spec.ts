@@ -6,6 +6,7 @@ import type { EventContext } from '../../../lib/bus/event-context.js';
 import { GroupInbox } from '../../../lib/bus/group-inbox.js';
 import type { Handler } from '../../../lib/bus/handler.js';
 import { HandlerMatcher } from '../../../lib/bus/handler-matcher.js';
+import { MessageDecoder } from '../../../lib/bus/message-decoder.js';
 import { PrivateRetries } from '../../../lib/bus/private-delivery.js';
 import type { Runner } from '../../../lib/bus/runner.js';
 import { ACK, type Delivery, RELEASE } from '../../../lib/core/delivery.js';
@@ -46,9 +47,7 @@ function setUp(
     retry: { delaysMs: [10, 20] },
     unmatched: { delaysMs: [70] },
     timeoutMs: 5_000,
-    serializers: new Map([[JSON_SERIALIZER.contentType, JSON_SERIALIZER]]),
-    defaultSerializer: JSON_SERIALIZER,
-    maxMessageBytes: 50,
+    decoder: new MessageDecoder([JSON_SERIALIZER], 50),
     delay: 'exact',
     counters,
     emit,
@@ -254,12 +253,14 @@ describe('Dispatcher', () => {
     });
 
     it('that a serializer of the user refuses is undecodable, whatever it throws', async () => {
-      const defaultSerializer = {
-        contentType: 'x/y',
-        encode: () => Buffer.of(),
-        decode: fails(new TypeError('secret')),
-      };
-      const { dispatcher } = setUp(undefined, { defaultSerializer });
+      const decoder = new MessageDecoder([
+        {
+          contentType: 'x/y',
+          encode: () => Buffer.of(),
+          decode: fails(new TypeError('secret')),
+        },
+      ]);
+      const { dispatcher } = setUp(undefined, { decoder });
       expect(await dispatcher.handle(new FakeDelivery({ message: { contentType: 'x/y' } }))).toMatchObject({
         kind: 'dead',
         reason: 'undecodable',

@@ -15,11 +15,7 @@ const text: Serializer = {
     return Buffer.from(body).toString();
   },
 };
-const decoder = new MessageDecoder({
-  serializers: new Map([json, text].map((serializer) => [serializer.contentType, serializer])),
-  defaultSerializer: json,
-  maxMessageBytes: 10,
-});
+const decoder = new MessageDecoder([json, text], 10);
 const decode = (fields: Partial<Message>): unknown => decoder.decode(aMessage(fields));
 
 describe('MessageDecoder', () => {
@@ -42,6 +38,38 @@ describe('MessageDecoder', () => {
     expect(() => decode({ contentType: 'application/json', body: Buffer.from('1'), ...fields })).toThrow(
       new DecodeError(message),
     );
+  });
+
+  describe('with codings', () => {
+    const sealed: Serializer = {
+      contentType: 'application/json',
+      contentEncodings: ['seal', 'gzip, seal'],
+      encode: () => Buffer.of(),
+      decode: (_, { contentEncoding }) => `opened ${contentEncoding}`,
+    };
+    const body = Buffer.from('1');
+
+    it.each(['seal', ' SEAL', 'identity, seal', 'GZIP,seal', 'gzip , seal'])('reads %p', (contentEncoding) => {
+      const one = aMessage({ contentType: 'application/json', contentEncoding, body });
+      expect(new MessageDecoder([sealed]).decode(one)).toBe(`opened ${contentEncoding}`);
+      expect(new MessageDecoder([json, sealed]).decode(one)).toBe(`opened ${contentEncoding}`);
+    });
+
+    it.each([undefined, '', 'gzip', 'seal, gzip', 'seal, seal'])(
+      'refuses %p, which was not named',
+      (contentEncoding) => {
+        const decoding = (fields: Partial<Message>) => (): unknown =>
+          new MessageDecoder([sealed]).decode(aMessage({ contentEncoding, body, ...fields } as Partial<Message>));
+        expect(decoding({ contentType: 'application/json' })).toThrow('The content encoding is not one');
+        expect(decoding({ contentType: '' })).toThrow('The content encoding is not one');
+      },
+    );
+
+    it('reads both what is sealed and what is not, when told so', () => {
+      const both = new MessageDecoder([sealed, json]);
+      expect(both.decode(aMessage({ contentType: 'application/json', body }))).toBe(1);
+      expect(both.decode(aMessage({ contentType: 'application/json', contentEncoding: 'seal' }))).toBe('opened seal');
+    });
   });
 
   it('says of a serializer that fails only that it did', () => {
