@@ -3,7 +3,7 @@ import { Injectable } from '@nestjs/common';
 import { DiscoveryService, MetadataScanner, ModuleRef } from '@nestjs/core';
 import { EventRegistry } from './bus/event-registry.js';
 import type { HandlerRegistration } from './bus/group-definition.js';
-import { CHECKS, HANDLER_POLICY_SHAPE } from './bus/resolved-options.js';
+import { CHECKS, HANDLER_POLICY_SHAPE } from './bus/option-checks.js';
 import { ConfigurationError } from './core/errors.js';
 import { DEFAULTS } from './core/limits.js';
 import { ANY, bool, type Check, either, integer, listOf, oneOf, recordOf, shape, text } from './core/options.js';
@@ -39,6 +39,7 @@ const PLAIN: Check = (value, path, problems) => {
 
 const OPTIONS_SHAPE = shape({
   ...HANDLER_POLICY_SHAPE,
+  exchange: text(),
   group: CHECKS.NAME,
   delivery: oneOf(['shared', 'broadcast']),
   ordered: oneOf(['key']),
@@ -142,6 +143,7 @@ export class EventBusExplorer {
     { service, durable }: ExploreOptions,
   ): Omit<HandlerRegistration, 'invoke'> {
     const {
+      exchange,
       group,
       delivery = 'shared',
       ordered,
@@ -174,6 +176,7 @@ export class EventBusExplorer {
       group: group ?? defaultGroup(service, type, method, all, options),
       delivery,
       rules: patterns.map((one) => ({ pattern: one, ...rule })),
+      exchange,
       policy,
       ordered,
       startFrom,

@@ -1,7 +1,10 @@
-import { Logger, type Provider } from '@nestjs/common';
+import { Logger, type Provider, type Type } from '@nestjs/common';
+import { ModuleRef } from '@nestjs/core';
 import { DeadLetterService } from './bus/dead-letter.service.js';
 import { decoderOf } from './bus/message-decoder.js';
-import { isTransport, optionProblems, qualify, type ResolvedOptions, resolveOptions } from './bus/resolved-options.js';
+import { isTransport, optionProblems } from './bus/option-checks.js';
+import { PartMaker } from './bus/part-maker.js';
+import { qualify, type ResolvedOptions, resolveOptions } from './bus/resolved-options.js';
 import { ConfigurationError } from './core/errors.js';
 import type { ExchangeHandler } from './core/exchange.js';
 import type { BusLogger } from './core/logger.js';
@@ -12,8 +15,6 @@ import { getEventBusToken } from './event-bus.constants.js';
 import { EVENT_BUS_NAME } from './event-bus.explorer.js';
 import { type EventBusModuleOptions, LIFECYCLE_PARTS } from './event-bus.lifecycle.js';
 import { EventBusService } from './event-bus.service.js';
-import { createExchangeHandler } from './exchanges/exchange.factory.js';
-import { JsonSerializer } from './serializers/json.serializer.js';
 import { type ChosenTransport, TransportRegistry } from './transports/transport.registry.js';
 
 /** A transport of the options, ready to be built; or the user's own instance. */
@@ -29,10 +30,19 @@ export function createBusProviders(name: string): readonly Provider[] {
   // what runs is not what is injected: a test that replaces the service still gets an application that boots
   const instance = `EVENT_BUS_INSTANCE:${name}`;
   const chosen = `EVENT_BUS_CHOSEN_TRANSPORT:${name}`;
+  const parts = `EVENT_BUS_PARTS:${name}`;
+  const others = `EVENT_BUS_OTHER_EXCHANGES:${name}`;
+  const accepted = `EVENT_BUS_ACCEPTED_SERIALIZERS:${name}`;
   return [
     { provide: EVENT_BUS_NAME, useValue: name },
     { provide: resolved, inject: [token('options')], useFactory: resolveAll },
     { provide: chosen, inject: [token('options'), resolved], useFactory: chooseTransport },
+    {
+      provide: parts,
+      inject: [token('options'), resolved, ModuleRef],
+      useFactory: (raw: EventBusModuleOptions, options: ResolvedOptions, moduleRef: ModuleRef): PartMaker =>
+        new PartMaker(raw, options, (type) => moduleRef.create(type as unknown as Type)),
+    },
     {
       provide: token('connection'),
       inject: [chosen],
@@ -47,36 +57,69 @@ export function createBusProviders(name: string): readonly Provider[] {
     },
     {
       provide: token('exchangeHandler'),
-      inject: [resolved],
-      useFactory: ({ exchange }: ResolvedOptions): ExchangeHandler =>
-        exchange.handler ?? createExchangeHandler(exchange.type),
+      inject: [parts],
+      useFactory: (maker: PartMaker): Promise<ExchangeHandler> => maker.exchange(),
+    },
+    {
+      provide: others,
+      inject: [parts],
+      useFactory: (maker: PartMaker): Promise<Readonly<Record<string, ExchangeHandler>>> => maker.exchanges(),
     },
     {
       provide: token('serializer'),
-      inject: [token('options')],
-      useFactory: ({ serializer }: EventBusModuleOptions): Serializer =>
-        typeof serializer === 'object' ? serializer : new JsonSerializer(),
+      inject: [parts],
+      useFactory: (maker: PartMaker): Promise<Serializer> => maker.serializer(),
+    },
+    {
+      provide: accepted,
+      inject: [parts],
+      useFactory: (maker: PartMaker): Promise<readonly Serializer[]> => maker.accept(),
     },
     { provide: token('service'), useExisting: instance },
     {
       provide: instance,
-      inject: [token('options'), resolved, token('transport'), token('exchangeHandler'), token('serializer')],
+      inject: [
+        token('options'),
+        resolved,
+        token('transport'),
+        token('exchangeHandler'),
+        others,
+        token('serializer'),
+        accepted,
+      ],
       useFactory: (
         raw: EventBusModuleOptions,
         options: ResolvedOptions,
         transport: Transport,
         exchange: ExchangeHandler,
+        exchanges: Readonly<Record<string, ExchangeHandler>>,
         serializer: Serializer,
+        accept: readonly Serializer[],
       ) => {
         const { inbox } = raw;
-        return new EventBusService({ name, options, transport, exchange, serializer, inbox, logger: loggerOf(raw) });
+        return new EventBusService({
+          name,
+          options,
+          transport,
+          exchange,
+          exchanges,
+          serializer,
+          accept,
+          inbox,
+          logger: loggerOf(raw),
+        });
       },
     },
     {
       provide: token('deadLetters'),
-      inject: [resolved, token('transport'), token('serializer')],
-      useFactory: (options: ResolvedOptions, transport: Transport, serializer: Serializer) =>
-        new DeadLetterService(transport.deadLetters, decoderOf({ serializer, options }), (group) =>
+      inject: [resolved, token('transport'), token('serializer'), accepted],
+      useFactory: (
+        options: ResolvedOptions,
+        transport: Transport,
+        serializer: Serializer,
+        accept: readonly Serializer[],
+      ) =>
+        new DeadLetterService(transport.deadLetters, decoderOf({ serializer, accept, options }), (group) =>
           qualify(options, group),
         ),
     },

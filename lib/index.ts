@@ -9,6 +9,7 @@ export type {
   ConsumeGroupOptions,
   EventBusOptions,
   ExchangeOptions,
+  ExchangeTypeName,
   TransportOptions,
   UnroutablePolicy,
 } from './bus/event-bus.options.js';
@@ -25,6 +26,7 @@ export type {
 } from './bus/publish-options.js';
 export type { EventMessage, SubscribeHandler, SubscribeOptions } from './bus/subscriber.js';
 export type { Subscription } from './bus/subscription.js';
+export type { Constructor } from './core/constructor.js';
 export type { Delivery, Failure, Settlement } from './core/delivery.js';
 export * from './core/errors.js';
 export type { Binding, BindingRule, Exchange, ExchangeHandler, Routable } from './core/exchange.js';
@@ -33,7 +35,7 @@ export type { BusLogger } from './core/logger.js';
 export type { Headers, HeaderValue, Message } from './core/message.js';
 export { exponential, fixed, type RetryPolicy } from './core/retry-policy.js';
 export type { StandardSchema } from './core/schema.js';
-export type { Serializer } from './core/serializer.js';
+export type { EncodedBody, MessageHead, Serializer } from './core/serializer.js';
 export type * from './core/transport.js';
 export type { TransportDefinition, TransportFactory, TransportSettings } from './core/transport-definition.js';
 export { Event } from './decorators/event.decorator.js';

@@ -1,7 +1,7 @@
 import { pause, withDeadline } from '../core/deadline.js';
 import { BusClosedError, ConnectionError } from '../core/errors.js';
-import type { Exchange } from '../core/exchange.js';
 import { describeError } from '../core/failure.js';
+import type { BusExchanges } from './bus-exchanges.js';
 import type { ActiveGroup, Consumption } from './consumption.js';
 import type { EventBusParts } from './event-bus.parts.js';
 import { defineGroups, type HandlerRegistration } from './group-definition.js';
@@ -31,7 +31,7 @@ export class BusLifecycle {
   constructor(
     private readonly parts: EventBusParts,
     private readonly consumption: Consumption,
-    private readonly exchanges: readonly Exchange[],
+    private readonly exchanges: BusExchanges,
   ) {}
 
   get status(): EventBusStatus {
@@ -79,13 +79,17 @@ export class BusLifecycle {
   }
 
   private async declare(registrations: readonly HandlerRegistration[]): Promise<void> {
-    const { options, exchange, transport, logger } = this.parts;
-    const definitions = defineGroups(registrations, options, exchange, transport.capabilities);
+    const { options, transport, logger } = this.parts;
+    const definitions = defineGroups(registrations, options, this.exchanges, transport.capabilities);
     this.warnOfStrangers(definitions.map(({ name }) => name));
     this.phase = 'starting';
     this.decorated = definitions.map((definition) => this.consumption.add(definition));
     const sources = this.decorated.filter((g) => g.definition.delivery === 'shared').map((g) => g.source);
-    const connected = transport.connect({ exchanges: this.exchanges, sources }).then(
+    const exchanges = this.exchanges.declared.flatMap(({ events, broadcasts }) => [
+      events.exchange,
+      ...(broadcasts ? [broadcasts.exchange] : []),
+    ]);
+    const connected = transport.connect({ exchanges, sources }).then(
       () => {
         if (this.phase === 'starting') this.phase = 'ready';
       },
@@ -133,8 +137,8 @@ export class BusLifecycle {
   private createKeeper(service: string | undefined): GroupRecordKeeper | undefined {
     const { transport, logger, options } = this.parts;
     const { groupRecord: record } = transport;
-    const [exchange] = this.exchanges;
-    if (!record || !exchange || service === undefined || this.isClosing) return undefined;
+    const { exchange } = this.exchanges.main.events;
+    if (!record || service === undefined || this.isClosing) return undefined;
     const shared = this.decorated.filter((group) => group.definition.delivery === 'shared');
     const { unmatched } = options.consume;
     return new GroupRecordKeeper({
@@ -158,7 +162,7 @@ export class BusLifecycle {
     const shared = enabled.filter((group) => group.definition.delivery === 'shared');
     const starts = [
       ...enabled.map((group) => () => this.consumption.start(group)),
-      () => this.consumption.startHub(shared),
+      ...this.consumption.hubStarts(shared),
     ];
     const { mode, timeoutMs } = options.startup;
     if (mode === 'background') {

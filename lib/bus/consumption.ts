@@ -1,11 +1,12 @@
 import { BusClosedError } from '../core/errors.js';
-import type { Binding, BindingRule, Exchange } from '../core/exchange.js';
+import type { Binding, BindingRule } from '../core/exchange.js';
 import { describeError } from '../core/failure.js';
 import type { InboxStore } from '../core/inbox.js';
 import type { BusLogger } from '../core/logger.js';
 import type { Message } from '../core/message.js';
 import type { Middleware } from '../core/pipeline.js';
 import type { ConsumeEvents, Consumer, Source, Transport } from '../core/transport.js';
+import type { BusExchange, BusExchanges, ExchangeTarget } from './bus-exchanges.js';
 import type { GroupStats } from './event-bus.stats.js';
 import type { EventContext } from './event-context.js';
 import type { GroupDefinition } from './group-definition.js';
@@ -20,8 +21,7 @@ import type { Runner } from './runner.js';
 export interface ConsumptionOptions {
   readonly options: ResolvedOptions;
   readonly transport: Transport;
-  readonly exchange: Exchange;
-  readonly broadcastExchange: Exchange;
+  readonly exchanges: BusExchanges;
   readonly decoder: MessageDecoder;
   readonly logger: BusLogger;
   readonly emit: (topic: string, payload: unknown, options: EventPublishOptions) => Promise<unknown>;
@@ -80,16 +80,16 @@ export class Consumption {
   readonly groups = new Set<ActiveGroup>();
   private readonly runners: RunnerFactory;
   private isClosed = false;
-  private hub: { readonly hub: BroadcastHub; readonly consumer: Consumer } | undefined;
+  private readonly hubs: { readonly hub: BroadcastHub; readonly consumer: Consumer }[] = [];
 
   constructor(private readonly parts: ConsumptionOptions) {
     this.runners = new RunnerFactory(parts);
   }
 
   add(definition: GroupDefinition, onGap?: () => void): ActiveGroup {
-    const { exchange } = this.parts;
     this.warnOfLiterals(definition);
-    const matcher = new HandlerMatcher(exchange.handler, definition.handlers);
+    const { handler } = this.exchangeOf(definition).events.exchange;
+    const matcher = new HandlerMatcher(handler, definition.handlers);
     const runner = this.runners.create(definition, matcher);
     const group = new ActiveGroup(definition, this.sourceOf(definition), runner, matcher, onGap && this.guarded(onGap));
     this.groups.add(group);
@@ -103,17 +103,23 @@ export class Consumption {
     group.consumers.push(await this.consume(group.source, events, signal));
   }
 
-  /** One private queue that brings broadcasts to all shared groups. */
-  async startHub(groups: readonly ActiveGroup[]): Promise<void> {
-    if (groups.length === 0) return;
-    const hub = new BroadcastHub(groups);
-    const rules = groups.flatMap((group) => group.definition.handlers.flatMap((handler) => handler.rules));
-    this.hub = { hub, consumer: await this.consume(this.broadcastSource(rules), hub) };
+  /** What consumes the broadcasts for all shared groups: for each exchange one private queue. */
+  hubStarts(groups: readonly ActiveGroup[]): readonly (() => Promise<void>)[] {
+    const byTarget = new Map<ExchangeTarget, ActiveGroup[]>();
+    for (const group of groups) {
+      const { broadcasts } = this.exchangeOf(group.definition);
+      if (broadcasts) byTarget.set(broadcasts, [...(byTarget.get(broadcasts) ?? []), group]);
+    }
+    return [...byTarget].map(([target, members]) => async () => {
+      const hub = new BroadcastHub(members);
+      this.hubs.push({ hub, consumer: await this.consume(this.broadcastSource(target, members), hub) });
+    });
   }
 
   async startBroadcasts(group: ActiveGroup, signal?: AbortSignal): Promise<void> {
-    const rules = group.definition.handlers.flatMap((handler) => handler.rules);
-    group.consumers.push(await this.consume(this.broadcastSource(rules), group.retries, signal));
+    const { broadcasts } = this.exchangeOf(group.definition);
+    if (!broadcasts) return;
+    group.consumers.push(await this.consume(this.broadcastSource(broadcasts, [group]), group.retries, signal));
   }
 
   async remove(group: ActiveGroup, deadlineMs: number): Promise<void> {
@@ -125,8 +131,10 @@ export class Consumption {
   async close(deadlineMs: number): Promise<void> {
     this.isClosed = true;
     const closed = [...this.groups].map((group) => group.close(deadlineMs));
-    if (this.hub) closed.push(this.hub.consumer.close({ deadlineMs }));
-    this.hub?.hub.stop();
+    for (const { hub, consumer } of this.hubs) {
+      closed.push(consumer.close({ deadlineMs }));
+      hub.stop();
+    }
     await Promise.all(closed);
   }
 
@@ -151,22 +159,28 @@ export class Consumption {
   }
 
   /** On a direct exchange wildcards are plain characters, which is seldom what was meant. */
-  private warnOfLiterals({ name, handlers }: GroupDefinition): void {
-    const { exchange, logger } = this.parts;
-    if (exchange.handler.type !== 'direct') return;
-    for (const { pattern = '' } of handlers.flatMap((handler) => handler.rules)) {
+  private warnOfLiterals(definition: GroupDefinition): void {
+    const { name, handler } = this.exchangeOf(definition).events.exchange;
+    if (handler.type !== 'direct' && handler.type !== 'x-rtopic') return;
+    for (const { pattern = '' } of rulesOf(definition)) {
       if (!/(^|\.)[*#](\.|$)/.test(pattern)) continue;
-      logger.warn(`${name}: "${pattern}" is taken literally, because "${exchange.name}" is a direct exchange.`);
+      this.parts.logger.warn(
+        `${definition.name}: "${pattern}" is taken literally, because "${name}" is ${handler.type === 'direct' ? 'a direct' : 'an x-rtopic'} exchange.`,
+      );
     }
   }
 
+  private exchangeOf({ exchange }: GroupDefinition): BusExchange {
+    return this.parts.exchanges.get(exchange);
+  }
+
   private sourceOf(definition: GroupDefinition): Source {
-    const { exchange, broadcastExchange } = this.parts;
-    const rules = definition.handlers.flatMap((handler) => handler.rules);
+    const { events, broadcasts } = this.exchangeOf(definition);
+    const rules = rulesOf(definition);
     const shared = definition.delivery === 'shared';
     return {
       ...this.common(),
-      bindings: shared ? bind(exchange, rules) : [...bind(exchange, rules), ...bind(broadcastExchange, rules)],
+      bindings: shared || !broadcasts ? bind(events, rules) : [...bind(events, rules), ...bind(broadcasts, rules)],
       prefetch: definition.policy.prefetch,
       ...(shared && { group: qualify(this.parts.options, definition.name) }),
       ...(definition.ordered && { ordered: definition.ordered }),
@@ -178,19 +192,18 @@ export class Consumption {
       }),
       ...(definition.unbind && {
         unbind: bind(
-          exchange,
+          events,
           definition.unbind.map((pattern) => ({ pattern })),
         ),
       }),
     };
   }
 
-  private broadcastSource(rules: readonly BindingRule[]): Source {
-    const { options, broadcastExchange } = this.parts;
+  private broadcastSource(target: ExchangeTarget, groups: readonly ActiveGroup[]): Source {
     return {
       ...this.common(),
-      bindings: bind(broadcastExchange, rules),
-      prefetch: Math.min(65_535, options.consume.maxConcurrency),
+      bindings: groups.flatMap(({ definition }) => bind(target, rulesOf(definition))),
+      prefetch: Math.min(65_535, this.parts.options.consume.maxConcurrency),
     };
   }
 
@@ -200,6 +213,10 @@ export class Consumption {
   }
 }
 
-function bind(exchange: Exchange, rules: readonly BindingRule[]): Binding[] {
+function rulesOf({ handlers }: GroupDefinition): readonly BindingRule[] {
+  return handlers.flatMap((handler) => handler.rules);
+}
+
+function bind({ exchange }: ExchangeTarget, rules: readonly BindingRule[]): Binding[] {
   return rules.map((rule) => ({ ...rule, exchange }));
 }

@@ -1,9 +1,12 @@
+import type { Constructor } from '../core/constructor.js';
 import type { ExchangeHandler } from '../core/exchange.js';
 import type { InboxStore } from '../core/inbox.js';
 import type { BusLogger } from '../core/logger.js';
 import type { RetryPolicy } from '../core/retry-policy.js';
 import type { Serializer } from '../core/serializer.js';
 import type { Transport } from '../core/transport.js';
+import type { ExchangeType } from '../exchanges/exchange.factory.js';
+import type { SerializerName } from '../serializers/serializer.factory.js';
 
 export type UnroutablePolicy = 'warn' | 'reject' | 'ignore';
 
@@ -32,9 +35,32 @@ export interface EventBusOptions {
   /** `'memory:'` (default), `'amqp://…'`, options with a `type`, or an own instance. */
   readonly transport?: string | TransportOptions | Transport;
   /** Name of the exchange, or its name and type, or an own routing rule. Default: topic exchange `events`. */
-  readonly exchange?: string | ExchangeOptions | ExchangeHandler;
-  /** Default `'json'`. */
-  readonly serializer?: 'json' | Serializer;
+  readonly exchange?: string | ExchangeOptions | ExchangeHandler | Constructor<ExchangeHandler>;
+  /**
+   * Further exchanges, by name: each with its type, or with a routing rule. `@OnEvent(…, { exchange })` and `publish(…, {
+   * exchange })` name them.
+   *
+   * @example
+   * exchanges: { audit: 'fanout', documents: 'headers' }
+   */
+  readonly exchanges?: Readonly<
+    Record<string, ExchangeTypeName | Omit<ExchangeOptions, 'name'> | ExchangeHandler | Constructor<ExchangeHandler>>
+  >;
+  /**
+   * Routing rules of the user's own, which `exchange` and `exchanges` find by their `type`. A class is made with what modules
+   * that are global, or imported by `forRootAsync`, provide.
+   */
+  readonly exchangeHandlers?: readonly (ExchangeHandler | Constructor<ExchangeHandler>)[];
+  /** How payloads are written, and read. Default `'json'`. */
+  readonly serializer?: SerializerName | Serializer | Constructor<Serializer>;
+  /**
+   * How payloads may be written besides, so that a group can read two formats while publishers change over. Messages say how
+   * they are written; what is neither `serializer` nor here is dead-lettered as `undecodable`. Default: none.
+   *
+   * @example
+   * { serializer: 'msgpack', accept: ['json'] }
+   */
+  readonly accept?: readonly (SerializerName | Serializer | Constructor<Serializer>)[];
   readonly startup?: {
     /**
      * `wait` (default): the app boots when the broker is ready. It fails with a ConnectionError after `timeoutMs`, and at
@@ -92,9 +118,16 @@ export interface EventBusOptions {
   readonly logger?: BusLogger;
 }
 
+/** A type of exchange that is built in, or the `type` of one of `exchangeHandlers`. */
+export type ExchangeTypeName = ExchangeType | (string & NonNullable<unknown>);
+
 export interface ExchangeOptions {
+  /** Default `events`. */
   readonly name?: string;
-  readonly type?: 'topic' | 'direct' | 'fanout' | 'headers';
+  /** Default `topic`. */
+  readonly type?: ExchangeTypeName;
+  /** A routing rule of the user's own, in place of a type. */
+  readonly handler?: ExchangeHandler | Constructor<ExchangeHandler>;
 }
 
 export interface TransportOptions {

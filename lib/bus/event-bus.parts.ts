@@ -15,6 +15,8 @@ export interface EventBusParts {
   readonly options: ResolvedOptions;
   readonly transport: Transport;
   readonly exchange: ExchangeHandler;
+  /** The rules of the exchanges besides the main one, by name. */
+  readonly exchanges?: Readonly<Record<string, ExchangeHandler>> | undefined;
   readonly serializer: Serializer;
   /** What consumers read besides what `serializer` writes. */
   readonly accept?: readonly Serializer[] | undefined;

@@ -1,7 +1,7 @@
 import type { Observable } from 'rxjs';
 import { Described } from '../core/described.js';
 import { BusClosedError, ConfigurationError } from '../core/errors.js';
-import type { Exchange } from '../core/exchange.js';
+import { type BusExchange, BusExchanges } from './bus-exchanges.js';
 import { BusLifecycle, type EventBusStatus } from './bus-lifecycle.js';
 import { Consumption } from './consumption.js';
 import type { EventBusParts } from './event-bus.parts.js';
@@ -13,16 +13,14 @@ import { decoderOf } from './message-decoder.js';
 import { type ObserveOptions, observe } from './observe.js';
 import { publishAll } from './publish-all.js';
 import type { EventPublishOptions, OutgoingEvent, PublishAllResult, PublishReceipt } from './publish-options.js';
-import { type ExchangeTarget, Publisher } from './publisher.js';
-import { qualify } from './resolved-options.js';
+import { Publisher, type PublishKind } from './publisher.js';
 import { type EventMessage, type SubscribeHandler, type SubscribeOptions, Subscriber } from './subscriber.js';
 import type { Subscription } from './subscription.js';
 
 /** The bus without Nest: publish, subscribe, status, and the steps of its life that the Nest layer calls in order. */
 export class EventBus extends Described {
   protected readonly registry = new EventRegistry();
-  private readonly events: ExchangeTarget;
-  private readonly broadcasts: ExchangeTarget;
+  private readonly exchanges: BusExchanges;
   private readonly counters = new PublishCounters();
   private readonly publisher: Publisher;
   private readonly consumption: Consumption;
@@ -37,14 +35,12 @@ export class EventBus extends Described {
         `service is required with the ${transport.name} transport: it names the queues. Set { service: 'orders' } in EventBusModule.forRoot().`,
       );
     }
-    const name = qualify(options, options.exchange.name);
-    const exchange: Exchange = { name, handler: parts.exchange };
-    const broadcastExchange: Exchange = { name: `${name}.broadcast`, handler: parts.exchange };
-    this.events = { kind: 'exchange', exchange };
-    this.broadcasts = { kind: 'exchange', exchange: broadcastExchange };
+    const exchanges = new BusExchanges(options, parts.exchange, parts.exchanges);
+    this.exchanges = exchanges;
     const { unroutable, maxMessageBytes } = options.publish;
     this.publisher = new Publisher({
       service: options.service,
+      exchanges,
       transport,
       serializer,
       unroutable,
@@ -57,16 +53,15 @@ export class EventBus extends Described {
     this.consumption = new Consumption({
       options,
       transport,
-      exchange,
-      broadcastExchange,
+      exchanges,
       decoder: decoderOf(parts),
       logger,
       emit: (topic, payload, o) => this.publish(topic, payload, o),
       middleware: parts.consumeMiddleware,
       inbox: parts.inbox,
     });
-    this.lifecycle = new BusLifecycle(parts, this.consumption, [exchange, broadcastExchange]);
-    this.subscriber = new Subscriber(parts, this.consumption, this.registry);
+    this.lifecycle = new BusLifecycle(parts, this.consumption, exchanges);
+    this.subscriber = new Subscriber({ ...parts, exchanges }, this.consumption, this.registry);
   }
 
   /** Name of the bus: `default`, or the `name` given to `forRoot`. */
@@ -105,8 +100,8 @@ export class EventBus extends Described {
   ): Promise<PublishReceipt>;
   publish(event: object, options?: EventPublishOptions): Promise<PublishReceipt>;
   publish(first: string | object, second?: unknown, third?: EventPublishOptions): Promise<PublishReceipt> {
-    if (typeof first === 'string') return this.publisher.publish(this.events, first, second, third);
-    return this.publishTyped(this.events, first, second, third);
+    if (typeof first === 'string') return this.publisher.publish('events', first, second, third);
+    return this.publishTyped('events', first, second, third);
   }
 
   /**
@@ -123,8 +118,8 @@ export class EventBus extends Described {
   ): Promise<PublishReceipt>;
   broadcast(event: object, options?: EventPublishOptions): Promise<PublishReceipt>;
   broadcast(first: string | object, second?: unknown, third?: EventPublishOptions): Promise<PublishReceipt> {
-    if (typeof first === 'string') return this.publisher.publish(this.broadcasts, first, second, third);
-    return this.publishTyped(this.broadcasts, first, second, third);
+    if (typeof first === 'string') return this.publisher.publish('broadcasts', first, second, third);
+    return this.publishTyped('broadcasts', first, second, third);
   }
 
   /**
@@ -192,7 +187,8 @@ export class EventBus extends Described {
       service: options.service,
       namespace: options.namespace,
       status: this.status,
-      exchange: { name: this.events.exchange.name, type: this.events.exchange.handler.type },
+      exchange: describeExchange(this.exchanges.main),
+      exchanges: this.exchanges.declared.slice(1).map(describeExchange),
       contentType: serializer.contentType,
       transport: transport.describe(),
       capabilities: transport.capabilities,
@@ -201,6 +197,7 @@ export class EventBus extends Described {
       groups: [...this.consumption.groups].map(({ definition, state }) => ({
         name: definition.name,
         delivery: definition.delivery,
+        ...(definition.exchange !== undefined && { exchange: definition.exchange }),
         patterns: definition.handlers.flatMap((handler) => handler.rules.map((rule) => rule.pattern)),
         handlers: definition.handlers.map((handler) => handler.place),
         ...definition.policy,
@@ -235,7 +232,7 @@ export class EventBus extends Described {
   }
 
   private publishTyped(
-    target: ExchangeTarget,
+    kind: PublishKind,
     first: object,
     second: unknown,
     third: EventPublishOptions | undefined,
@@ -247,24 +244,23 @@ export class EventBus extends Described {
       return Promise.reject(error);
     }
     if (definition === first || typeof first === 'function') {
-      return this.publisher.publish(target, definition.topic, second, third, definition);
+      return this.publisher.publish(kind, definition.topic, second, third, definition);
     }
-    return this.publisher.publish(
-      target,
-      definition.topic,
-      first,
-      second as EventPublishOptions | undefined,
-      definition,
-    );
+    return this.publisher.publish(kind, definition.topic, first, second as EventPublishOptions | undefined, definition);
   }
 
   private async publishOne(event: OutgoingEvent): Promise<PublishReceipt> {
     const { topic, payload, options } = event as { topic?: unknown; payload?: unknown; options?: EventPublishOptions };
     const prototype: unknown = Object.getPrototypeOf(event);
     if (typeof topic === 'string' && (prototype === Object.prototype || prototype === null)) {
-      return this.publisher.publish(this.events, topic, payload, options, undefined, true);
+      return this.publisher.publish('events', topic, payload, options, undefined, true);
     }
     const definition = this.registry.get(event);
-    return this.publisher.publish(this.events, definition.topic, event, undefined, definition, true);
+    return this.publisher.publish('events', definition.topic, event, undefined, definition, true);
   }
+}
+
+function describeExchange({ events }: BusExchange): { readonly name: string; readonly type: string } {
+  const { name, handler } = events.exchange;
+  return { name, type: handler.type };
 }

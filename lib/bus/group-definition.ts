@@ -2,6 +2,7 @@ import { ConfigurationError } from '../core/errors.js';
 import { compareSpecificity, type ExchangeHandler } from '../core/exchange.js';
 import { LIMITS } from '../core/limits.js';
 import type { DeclareMode, QueueSettings, TransportCapabilities } from '../core/transport.js';
+import type { BusExchanges } from './bus-exchanges.js';
 import type { ConsumeGroupOptions } from './event-bus.options.js';
 import type { Handler } from './handler.js';
 import { checkRenames } from './rename-rules.js';
@@ -9,6 +10,8 @@ import { type GroupPolicy, qualify, type ResolvedOptions, resolvePolicy } from '
 
 /** What handlers ask of their group besides the numbers of its policy; the same for all of one group. */
 interface GroupTraits {
+  /** Name of its exchange. Default: the main one. */
+  readonly exchange?: string | undefined;
   readonly ordered?: 'key' | undefined;
   readonly startFrom?: 'new' | 'earliest' | undefined;
   readonly declare?: DeclareMode | undefined;
@@ -45,7 +48,17 @@ export interface GroupDefinition extends GroupTraits {
   readonly policy: GroupPolicy;
 }
 
-const TRAITS = ['ordered', 'startFrom', 'declare', 'queue', 'renamedFrom', 'unbind', 'idempotent', 'batch'] as const;
+const TRAITS = [
+  'exchange',
+  'ordered',
+  'startFrom',
+  'declare',
+  'queue',
+  'renamedFrom',
+  'unbind',
+  'idempotent',
+  'batch',
+] as const;
 
 function traitsOf(registration: GroupTraits): GroupTraits {
   return Object.fromEntries(TRAITS.map((name) => [name, registration[name]]));
@@ -62,7 +75,7 @@ const GROUP_NAME_BYTES = 240;
 export function defineGroups(
   registrations: readonly HandlerRegistration[],
   options: ResolvedOptions,
-  exchange: ExchangeHandler,
+  exchanges: BusExchanges,
   capabilities: TransportCapabilities,
 ): readonly GroupDefinition[] {
   const problems: string[] = [];
@@ -76,8 +89,11 @@ export function defineGroups(
     if (!first) return [];
     const handlers = [first, ...others];
     const policy = resolvePolicy(options, name, first.policy, first.batch);
-    checkRules(handlers, exchange, problems);
-    checkRights(name, handlers, exchange, problems);
+    const exchange = exchanges.find(first.exchange)?.events.exchange.handler;
+    if (exchange) {
+      checkRules(handlers, exchange, problems);
+      checkRights(name, handlers, exchange, problems);
+    } else problems.push(`${first.place}: ${exchanges.complaintAbout(first.exchange)}`);
     for (const other of others) checkSame(name, first, other, options, problems);
     checkAlone(name, handlers, problems);
     const group: GroupDefinition = {
@@ -91,7 +107,9 @@ export function defineGroups(
     return [group];
   });
   const readers = checkQueues(groups, options, problems);
-  checkRenames(groups, { usesHeaders: exchange.usesHeaders, readers, namespace: options.namespace }, problems);
+  const usesHeaders = (name: string | undefined): boolean =>
+    exchanges.find(name)?.events.exchange.handler.usesHeaders ?? false;
+  checkRenames(groups, { usesHeaders, readers, namespace: options.namespace }, problems);
   if (problems.length > 0) throw new ConfigurationError(problems);
   return groups;
 }

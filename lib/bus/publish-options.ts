@@ -2,6 +2,8 @@ import type { UnroutablePolicy } from './event-bus.options.js';
 
 /** What one publish may ask for; every field is optional. */
 export interface EventPublishOptions {
+  /** Name of the exchange, one of the option `exchanges`. Default: the main one. */
+  readonly exchange?: string;
   /** Default: a random UUID. Publish again with the same id when the outcome of a publish is unknown. */
   readonly id?: string;
   /** Name of the event on the wire. Default: that of the class or definition, else none. */

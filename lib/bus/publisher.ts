@@ -9,6 +9,7 @@ import { compose, type Middleware } from '../core/pipeline.js';
 import { validate } from '../core/schema.js';
 import type { EncodedBody, MessageHead, Serializer } from '../core/serializer.js';
 import type { Routed, Target, Transport, TransportPublishOptions } from '../core/transport.js';
+import type { BusExchanges, ExchangeTarget } from './bus-exchanges.js';
 import type { UnroutablePolicy } from './event-bus.options.js';
 import type { PublishCounters } from './event-bus.stats.js';
 import type { EventDefinition } from './event-definition.js';
@@ -22,6 +23,7 @@ const NO_OPTIONS: EventPublishOptions = Object.freeze({});
 const NO_BODY = new Uint8Array(0);
 
 const OPTIONS_SHAPE = shape({
+  exchange: text(),
   id: text(/^[\x20-\x7e]{1,255}$/, '1 to 255 printable ASCII characters'),
   type: text(/^[^\0]{1,255}$/, 'at most 255 characters'),
   headers: ANY,
@@ -36,8 +38,8 @@ const OPTIONS_SHAPE = shape({
   background: bool,
 });
 
-/** The only target of events. */
-export type ExchangeTarget = Extract<Target, { kind: 'exchange' }>;
+/** To one member of each group, or to every instance. */
+export type PublishKind = 'events' | 'broadcasts';
 
 export interface Stored {
   readonly state: 'confirmed' | 'stored';
@@ -51,6 +53,7 @@ export interface PublishStage {
 
 export interface PublisherOptions {
   readonly service: string | undefined;
+  readonly exchanges: BusExchanges;
   readonly transport: Transport;
   readonly serializer: Serializer;
   readonly unroutable: UnroutablePolicy;
@@ -79,7 +82,7 @@ export class Publisher {
    * @param wait for room in a full buffer, whatever the bus is set to
    */
   async publish(
-    target: ExchangeTarget,
+    kind: PublishKind,
     topic: string,
     payload: unknown,
     options: EventPublishOptions = NO_OPTIONS,
@@ -88,10 +91,12 @@ export class Publisher {
   ): Promise<PublishReceipt> {
     const { counters } = this.options;
     counters.published++;
+    let target: ExchangeTarget;
     let message: Message;
     let outcome: Stored | Routed;
     try {
       if (options !== NO_OPTIONS) assertOptions(options);
+      target = this.targetOf(kind, options.exchange);
       target.exchange.handler.assertTopic(topic);
       const schema = definition?.schema;
       const checked = schema ? await validate(schema, payload, `The payload for "${topic}"`) : payload;
@@ -103,6 +108,13 @@ export class Publisher {
       throw error;
     }
     return this.receipt(target, message, outcome, options);
+  }
+
+  private targetOf(kind: PublishKind, name: string | undefined): ExchangeTarget {
+    const exchange = this.options.exchanges.get(name);
+    const target = exchange[kind];
+    if (target) return target;
+    throw new ConfigurationError(`"${exchange.name}" is for one group; nothing can be broadcast there.`);
   }
 
   private send(target: ExchangeTarget, message: Message, options: TransportPublishOptions): Promise<Stored | Routed> {

@@ -3,8 +3,8 @@ import type { GroupDefinition } from './group-definition.js';
 import { qualify } from './resolved-options.js';
 
 export interface RenameSurroundings {
-  /** Whether the exchange routes by headers. */
-  readonly usesHeaders: boolean;
+  /** Whether an exchange routes by headers. */
+  readonly usesHeaders: (exchange: string | undefined) => boolean;
   /** Who consumes which queue. */
   readonly readers: ReadonlyMap<string, string>;
   readonly namespace: string | undefined;
@@ -18,7 +18,7 @@ export function checkRenames(
 ): void {
   const present = new Set(groups.map(({ name }) => name));
   const heirs = new Map<string, string>();
-  for (const { name, delivery, handlers, declare, queue, renamedFrom = [], unbind = [] } of groups) {
+  for (const { name, delivery, handlers, declare, queue, exchange, renamedFrom = [], unbind = [] } of groups) {
     const place = handlers[0]?.place ?? name;
     if (delivery === 'broadcast' && renamedFrom.length + unbind.length > 0)
       problems.push(`${place}: renamedFrom and unbind are for queues that last; a broadcast handler has none.`);
@@ -51,7 +51,7 @@ export function checkRenames(
       problems.push(
         `${place}: unbind does nothing where the bindings are made by hand (rabbitmq.assert, rabbitmq.bind).`,
       );
-    if (usesHeaders && unbind.length > 0)
+    if (unbind.length > 0 && usesHeaders(exchange))
       problems.push(
         `${place}: unbind takes patterns, and this exchange routes by headers. Remove the binding by hand.`,
       );

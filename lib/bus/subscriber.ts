@@ -1,23 +1,27 @@
 import { randomUUID } from 'node:crypto';
 import { withDeadline } from '../core/deadline.js';
 import { ConfigurationError, ConnectionError } from '../core/errors.js';
-import type { BindingRule, ExchangeHandler } from '../core/exchange.js';
+import type { BindingRule } from '../core/exchange.js';
 import type { BusLogger } from '../core/logger.js';
 import type { Headers, Message } from '../core/message.js';
 import { listOf, shape, text } from '../core/options.js';
 import type { Transport } from '../core/transport.js';
+import type { BusExchanges } from './bus-exchanges.js';
 import type { Consumption } from './consumption.js';
 import type { ConsumeGroupOptions } from './event-bus.options.js';
 import type { EventContext } from './event-context.js';
 import type { EventClass, EventDefinition } from './event-definition.js';
 import type { EventRegistry } from './event-registry.js';
 import { defineGroups, type GroupDefinition, type HandlerRegistration } from './group-definition.js';
-import { CHECKS, HANDLER_POLICY_SHAPE, type ResolvedOptions } from './resolved-options.js';
+import { CHECKS, HANDLER_POLICY_SHAPE } from './option-checks.js';
+import type { ResolvedOptions } from './resolved-options.js';
 import { BusSubscription, type Subscription } from './subscription.js';
 
 export interface SubscribeOptions extends Omit<ConsumeGroupOptions, 'enabled'> {
   /** Durable and shared under this name. Without it: a private queue, gone on cancel and close. */
   readonly group?: string;
+  /** Name of the exchange, one of the option `exchanges`. Default: the main one. */
+  readonly exchange?: string;
   /** For headers exchanges. */
   readonly headers?: Headers;
   readonly match?: 'all' | 'any';
@@ -39,7 +43,7 @@ export type SubscribeHandler<T> = (payload: T, context: EventContext) => unknown
 export interface SubscriberParts {
   readonly options: ResolvedOptions;
   readonly transport: Transport;
-  readonly exchange: ExchangeHandler;
+  readonly exchanges: BusExchanges;
   readonly logger: BusLogger;
 }
 
@@ -90,16 +94,17 @@ export class Subscriber {
   private define(
     id: string,
     patterns: readonly string[],
-    { group: shared, headers, match, onGap, ...policy }: SubscribeOptions,
+    { group: shared, exchange, headers, match, onGap, ...policy }: SubscribeOptions,
     handler: Pick<HandlerRegistration, 'invoke' | 'event' | 'schema'>,
   ): GroupDefinition {
-    const { options, exchange, transport } = this.parts;
+    const { options, exchanges, transport } = this.parts;
     const rule: Omit<BindingRule, 'pattern'> = { ...(headers && { headers }), ...(match && { match }) };
     const registration: HandlerRegistration = {
       place: `subscribe(${patterns.join(', ')})`,
       group: shared ?? `${options.service ?? 'app'}.subscription.${id}`,
       delivery: shared === undefined ? 'broadcast' : 'shared',
       rules: patterns.map((pattern) => ({ pattern, ...rule })),
+      exchange,
       policy,
       ...handler,
     };
@@ -111,7 +116,7 @@ export class Subscriber {
     );
     listOf(text(), 1)(patterns, 'pattern', problems);
     if (problems.length > 0) throw new ConfigurationError(problems);
-    const [definition] = defineGroups([registration], options, exchange, transport.capabilities);
+    const [definition] = defineGroups([registration], options, exchanges, transport.capabilities);
     if (!definition) throw new ConfigurationError('subscribe() needs at least one pattern.');
     this.assertSameBindings(definition.name, registration);
     return definition;
@@ -122,10 +127,12 @@ export class Subscriber {
     const rules = JSON.stringify(registration.rules);
     for (const { definition } of this.consumption.groups) {
       if (definition.name !== name) continue;
-      const other = definition.handlers.find((handler) => JSON.stringify(handler.rules) !== rules);
+      const other = definition.handlers.find(
+        (handler) => JSON.stringify(handler.rules) !== rules || handler.exchange !== registration.exchange,
+      );
       if (other) {
         throw new ConfigurationError(
-          `Group "${name}" is used by ${other.place} with other patterns. Choose another group for ${registration.place}.`,
+          `Group "${name}" is used by ${other.place} with other patterns, or on another exchange. Choose another group for ${registration.place}.`,
         );
       }
       const [first] = definition.handlers;

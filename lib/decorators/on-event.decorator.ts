@@ -10,6 +10,8 @@ import { ON_EVENT_METADATA, PARAMS_METADATA } from './metadata.js';
 
 /** What a handler asks for; every field is optional and the bus has the defaults. */
 export interface OnEventOptions extends Omit<ConsumeGroupOptions, 'enabled'> {
+  /** Name of the exchange, one of the option `exchanges` of the bus. Default: the main one. */
+  readonly exchange?: string;
   /** Shares one copy of each event with the other members of the group. Default: a group of its own. */
   readonly group?: string;
   /** `shared` (default): one instance gets each event. `broadcast`: every instance does, at most once. */

@@ -1,3 +1,4 @@
+import type { Constructor } from '../core/constructor.js';
 import { ConfigurationError } from '../core/errors.js';
 import type { ExchangeHandler } from '../core/exchange.js';
 import { DirectExchange } from './direct.exchange.js';
@@ -23,8 +24,9 @@ export function createExchangeHandler(type: ExchangeType): ExchangeHandler {
   }
 }
 
-/** Whether a value from the options is a user's own exchange handler. */
-export function isExchangeHandler(value: unknown): value is ExchangeHandler {
+/** Whether a value from the options is meant as a user's own routing rule, or as the class of one. */
+export function isExchangeHandler(value: unknown): value is ExchangeHandler | Constructor<ExchangeHandler> {
+  if (typeof value === 'function') return value.prototype !== undefined;
   return (
     typeof value === 'object' && value !== null && typeof (value as Partial<ExchangeHandler>).matches === 'function'
   );

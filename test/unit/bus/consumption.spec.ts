@@ -1,10 +1,12 @@
 import { describe, expect, it, jest } from '@jest/globals';
-import { Consumption, type ConsumptionOptions } from '../../../lib/bus/consumption.js';
+import { BusExchanges } from '../../../lib/bus/bus-exchanges.js';
+import { type ActiveGroup, Consumption, type ConsumptionOptions } from '../../../lib/bus/consumption.js';
 import type { EventBusOptions } from '../../../lib/bus/event-bus.options.js';
 import { GroupCounters } from '../../../lib/bus/event-bus.stats.js';
 import { defineGroups, type HandlerRegistration } from '../../../lib/bus/group-definition.js';
 import { MemoryInboxStore } from '../../../lib/bus/memory-inbox.store.js';
 import { MessageDecoder } from '../../../lib/bus/message-decoder.js';
+import { resolveOptions } from '../../../lib/bus/resolved-options.js';
 import { BusClosedError } from '../../../lib/core/errors.js';
 import type { ExchangeHandler } from '../../../lib/core/exchange.js';
 import type { InboxStore } from '../../../lib/core/inbox.js';
@@ -28,11 +30,11 @@ interface SetUp {
 
 function setUp({ options, handler = TOPIC, capabilities, parts }: SetUp = {}) {
   const fake = fakeParts(options, capabilities);
+  const exchanges = new BusExchanges(resolveOptions(), handler);
   const consumption = new Consumption({
     options: fake.options,
     transport: fake.transport,
-    exchange: { name: 'events', handler },
-    broadcastExchange: { name: 'events.broadcast', handler },
+    exchanges,
     decoder: new MessageDecoder([fake.serializer], 1_000),
     logger: fake.logger,
     emit: async () => undefined,
@@ -40,11 +42,13 @@ function setUp({ options, handler = TOPIC, capabilities, parts }: SetUp = {}) {
   });
   const add = (fields: Parameters<typeof aRegistration>[0] = {}, onGap?: () => void) => {
     const registration: HandlerRegistration = aRegistration(fields);
-    const [definition] = defineGroups([registration], fake.options, handler, fake.transport.capabilities);
+    const [definition] = defineGroups([registration], fake.options, exchanges, fake.transport.capabilities);
     if (!definition) throw new Error('No group was defined.');
     return consumption.add(definition, onGap);
   };
-  return { ...fake, consumption, add };
+  const startHub = (groups: readonly ActiveGroup[]) =>
+    Promise.all(consumption.hubStarts(groups).map((start) => start()));
+  return { ...fake, consumption, add, startHub };
 }
 
 describe('Consumption', () => {
@@ -88,8 +92,8 @@ describe('Consumption', () => {
     ])(
       'of the broadcasts holds as many as may run, %d, as far as a broker can count: %d',
       async (maxConcurrency, prefetch) => {
-        const { consumption, add, transport } = setUp({ options: { consume: { maxConcurrency } } });
-        await consumption.startHub([add(), add({ group: 'audit', pattern: '#' })]);
+        const { startHub, add, transport } = setUp({ options: { consume: { maxConcurrency } } });
+        await startHub([add(), add({ group: 'audit', pattern: '#' })]);
         expect(transport.consumers[0]?.source).toStrictEqual({
           owner: 'app',
           deadLetterGroup: 'app.broadcast',
@@ -219,13 +223,13 @@ describe('Consumption', () => {
 
   describe('broadcasts', () => {
     it('reach the shared groups that want them', async () => {
-      const { consumption, add, transport } = setUp();
+      const { startHub, add, transport } = setUp();
       const log: string[] = [];
       const groups = [
         add({ invoke: () => void log.push('mail') }),
         add({ group: 'audit', pattern: 'audit.#', invoke: () => void log.push('audit') }),
       ];
-      await consumption.startHub(groups);
+      await startHub(groups);
       const delivery = new FakeDelivery();
       transport.consumers[0]?.events.deliver(delivery);
       await settled();
@@ -235,12 +239,12 @@ describe('Consumption', () => {
 
     it('reach a group whose routing rule throws: the dispatcher decides about the error', async () => {
       const handler = new TopicExchange();
-      const { consumption, add, transport } = setUp({ handler });
+      const { startHub, add, transport } = setUp({ handler });
       const group = add({ policy: { retry: false } });
       jest.spyOn(handler, 'matches').mockImplementation(() => {
         throw new RangeError('own rule');
       });
-      await consumption.startHub([group]);
+      await startHub([group]);
       const delivery = new FakeDelivery();
       transport.consumers[0]?.events.deliver(delivery);
       await settled();
@@ -248,8 +252,8 @@ describe('Consumption', () => {
     });
 
     it('have no queue without groups', async () => {
-      const { consumption, transport } = setUp();
-      await consumption.startHub([]);
+      const { startHub, transport } = setUp();
+      await startHub([]);
       expect(transport.consumers).toEqual([]);
     });
 
@@ -324,13 +328,13 @@ describe('Consumption', () => {
     });
 
     it('of all: groups and broadcasts, and what is retried here is given up', async () => {
-      const { consumption, add, transport } = setUp();
+      const { startHub, consumption, add, transport } = setUp();
       const invoke = (): never => {
         throw new Error('no');
       };
       const group = add({ invoke });
       await consumption.start(group);
-      await consumption.startHub([group]);
+      await startHub([group]);
       const delivery = new FakeDelivery();
       transport.consumers[1]?.events.deliver(delivery);
       await settled();
@@ -341,8 +345,8 @@ describe('Consumption', () => {
     });
 
     it('waits for the queue of the broadcasts too', async () => {
-      const { consumption, add, transport } = setUp();
-      await consumption.startHub([add()]);
+      const { startHub, consumption, add, transport } = setUp();
+      await startHub([add()]);
       const closing = deferred();
       const [hub] = transport.consumers;
       if (hub) hub.closing = closing.promise;

@@ -241,6 +241,7 @@ describe('EventBus', () => {
       capabilities: transport.capabilities,
       vanishedGroups: [],
       stalePatterns: [],
+      exchanges: [],
       groups: [
         {
           name: 'mail',

@@ -1,9 +1,11 @@
 import { describe, expect, it } from '@jest/globals';
+import { BusExchanges } from '../../../lib/bus/bus-exchanges.js';
 import type { EventBusOptions } from '../../../lib/bus/event-bus.options.js';
 import { defineGroups, type HandlerRegistration } from '../../../lib/bus/group-definition.js';
 import { resolveOptions } from '../../../lib/bus/resolved-options.js';
 import { fixed } from '../../../lib/core/retry-policy.js';
 import type { TransportCapabilities } from '../../../lib/core/transport.js';
+import { FanoutExchange } from '../../../lib/exchanges/fanout.exchange.js';
 import { TopicExchange } from '../../../lib/exchanges/topic.exchange.js';
 import { problemsOf } from '../support/caught.js';
 import { FakeTransport } from '../support/fake.transport.js';
@@ -27,10 +29,11 @@ function define(
   options: EventBusOptions = {},
   capabilities: Partial<TransportCapabilities> = {},
 ) {
+  const resolved = resolveOptions(options);
   return defineGroups(
     registrations,
-    resolveOptions(options),
-    new TopicExchange(),
+    resolved,
+    new BusExchanges(resolved, new TopicExchange(), { audit: new FanoutExchange() }),
     new FakeTransport(capabilities).capabilities,
   );
 }

@@ -1,8 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { BusExchanges } from '../../../lib/bus/bus-exchanges.js';
 import { PublishCounters } from '../../../lib/bus/event-bus.stats.js';
 import type { EventDefinition } from '../../../lib/bus/event-definition.js';
 import type { EventPublishOptions } from '../../../lib/bus/publish-options.js';
-import { type ExchangeTarget, Publisher, type PublisherOptions } from '../../../lib/bus/publisher.js';
+import { Publisher, type PublisherOptions } from '../../../lib/bus/publisher.js';
+import { resolveOptions } from '../../../lib/bus/resolved-options.js';
 import {
   ConfigurationError,
   MessageTooLargeError,
@@ -11,6 +13,7 @@ import {
   ValidationError,
 } from '../../../lib/core/errors.js';
 import type { StandardSchema } from '../../../lib/core/schema.js';
+import { FanoutExchange } from '../../../lib/exchanges/fanout.exchange.js';
 import { TopicExchange } from '../../../lib/exchanges/topic.exchange.js';
 import { JsonSerializer } from '../../../lib/serializers/json.serializer.js';
 import { FakeTransport } from '../support/fake.transport.js';
@@ -18,7 +21,8 @@ import { RecordingLogger } from '../support/recording.logger.js';
 
 const NOW = 1_700_000_000_000;
 const DAY_MS = 86_400_000;
-const TARGET: ExchangeTarget = { kind: 'exchange', exchange: { name: 'events', handler: new TopicExchange() } };
+const EXCHANGES = new BusExchanges(resolveOptions(), new TopicExchange(), { audit: new FanoutExchange() });
+const TARGET = EXCHANGES.main.events;
 
 function setUp(options: Partial<PublisherOptions> = {}) {
   const transport = new FakeTransport();
@@ -26,6 +30,7 @@ function setUp(options: Partial<PublisherOptions> = {}) {
   const counters = new PublishCounters();
   const publisher = new Publisher({
     service: 'shop',
+    exchanges: EXCHANGES,
     transport,
     serializer: new JsonSerializer(),
     unroutable: 'warn',
@@ -39,7 +44,7 @@ function setUp(options: Partial<PublisherOptions> = {}) {
     more?: EventPublishOptions,
     definition?: EventDefinition,
     wait?: boolean,
-  ) => publisher.publish(TARGET, 'orders.created', payload, more, definition, wait);
+  ) => publisher.publish('events', 'orders.created', payload, more, definition, wait);
   return { publisher, publish, transport, logger, counters };
 }
 
@@ -120,7 +125,7 @@ describe('Publisher', () => {
     it.each<[string, (setup: ReturnType<typeof setUp>) => Promise<unknown>, object]>([
       [
         'a topic that is too long',
-        ({ publisher }) => publisher.publish(TARGET, 'x'.repeat(300), 1),
+        ({ publisher }) => publisher.publish('events', 'x'.repeat(300), 1),
         { constructor: ConfigurationError },
       ],
       [
@@ -286,17 +291,17 @@ describe('Publisher', () => {
       expect(outcome).toEqual(CONFIRMED);
       await publish();
       expect(logger.lines).toEqual([expect.stringMatching(/^warn: .*"events".*"orders.created"/)]);
-      await publisher.publish(TARGET, 'orders.paid', 1);
+      await publisher.publish('events', 'orders.paid', 1);
       expect(logger.lines).toHaveLength(2);
       expect(counters.unroutable).toBe(3);
     });
 
     it('is warned of again after a thousand other topics, so that what is remembered stays bounded', async () => {
       const { publisher, publish, logger } = await unrouted('warn');
-      for (let i = 1; i < 1_000; i++) await publisher.publish(TARGET, `t.${i}`, 1);
+      for (let i = 1; i < 1_000; i++) await publisher.publish('events', `t.${i}`, 1);
       await publish();
       expect(logger.lines).toHaveLength(1_000);
-      await publisher.publish(TARGET, 't.1000', 1);
+      await publisher.publish('events', 't.1000', 1);
       await publish();
       expect(logger.lines).toHaveLength(1_002);
     });

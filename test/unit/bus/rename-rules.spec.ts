@@ -10,7 +10,7 @@ function group(name: string, over: Partial<GroupDefinition> = {}): GroupDefiniti
 
 function check(groups: readonly GroupDefinition[], usesHeaders = false): readonly string[] {
   const problems: string[] = [];
-  checkRenames(groups, { usesHeaders, readers: new Map(), namespace: undefined }, problems);
+  checkRenames(groups, { usesHeaders: () => usesHeaders, readers: new Map(), namespace: undefined }, problems);
   return problems;
 }
 

@@ -26,6 +26,7 @@ describe('resolveOptions: defaults', () => {
     service: undefined,
     namespace: undefined,
     exchange: { name: 'events', type: 'topic' },
+    exchanges: [],
     startup: { mode: 'wait', timeoutMs: 30_000 },
     publish: {
       timeoutMs: 10_000,
@@ -101,6 +102,7 @@ describe('resolveOptions: what is given', () => {
         namespace: 'pr-17',
         transport: 'amqp://broker',
         exchange: { name: 'facts', type: 'direct' },
+        exchanges: { audit: 'fanout', docs: { type: 'headers' } },
         serializer: 'json',
         startup: { mode: 'background', timeoutMs: 1 },
         publish: {
@@ -119,6 +121,10 @@ describe('resolveOptions: what is given', () => {
       service: 'billing',
       namespace: 'pr-17',
       exchange: { name: 'facts', type: 'direct' },
+      exchanges: [
+        { name: 'audit', type: 'fanout' },
+        { name: 'docs', type: 'headers' },
+      ],
       startup: { mode: 'background', timeoutMs: 1 },
       publish: {
         timeoutMs: 2,
@@ -239,7 +245,7 @@ describe('resolveOptions: names', () => {
   it.each([
     ['publsh', 'publish'],
     ['Transport', 'transport'],
-    ['exchanges', 'exchange'],
+    ['exchagne', 'exchange'],
     ['namespce', 'namespace'],
     ['serialiser', 'serializer'],
     ['autostart', 'autoStart'],

@@ -1,0 +1,74 @@
+import { ConfigurationError } from '../core/errors.js';
+import type { ExchangeHandler } from '../core/exchange.js';
+import { nearest } from '../core/text.js';
+import type { Target } from '../core/transport.js';
+import { FanoutExchange } from '../exchanges/fanout.exchange.js';
+import { qualify, type ResolvedOptions } from './resolved-options.js';
+
+/** The only target of events. */
+export type ExchangeTarget = Extract<Target, { kind: 'exchange' }>;
+
+/** One exchange of a bus, with what belongs to it. */
+export interface BusExchange {
+  /** As users call it: without the namespace. */
+  readonly name: string;
+  readonly events: ExchangeTarget;
+  /** What reaches every instance. Absent of an alternate exchange: what comes there is kept for one group. */
+  readonly broadcasts?: ExchangeTarget;
+}
+
+/** The exchanges of one bus by name: the one of the option `exchange`, those of `exchanges`, and the alternate of each. */
+export class BusExchanges {
+  readonly main: BusExchange;
+  private readonly named = new Map<string, BusExchange>();
+  private readonly alternates = new Map<string, BusExchange>();
+
+  constructor(
+    options: Pick<ResolvedOptions, 'exchange' | 'namespace'>,
+    handler: ExchangeHandler,
+    others: Readonly<Record<string, ExchangeHandler>> = {},
+  ) {
+    const add = (name: string, rule: ExchangeHandler): BusExchange => {
+      const target = (suffix: string, ruled = rule): ExchangeTarget => ({
+        kind: 'exchange',
+        exchange: { name: qualify(options, `${name}${suffix}`), handler: ruled },
+      });
+      const made: BusExchange = { name, events: target(''), broadcasts: target('.broadcast') };
+      this.named.set(name, made);
+      const alternate = `${name}.ae`;
+      this.alternates.set(alternate, { name: alternate, events: target('.ae', new FanoutExchange()) });
+      return made;
+    };
+    this.main = add(options.exchange.name, handler);
+    for (const [name, rule] of Object.entries(others)) add(name, rule);
+  }
+
+  /** Those that are there from the start; an alternate one is declared when it is used. */
+  get declared(): readonly BusExchange[] {
+    return [...this.named.values()];
+  }
+
+  find(name: string | undefined): BusExchange | undefined {
+    return name === undefined ? this.main : (this.named.get(name) ?? this.alternates.get(name));
+  }
+
+  /** Where what no group of an exchange gets can go. */
+  alternateOf({ name }: BusExchange): BusExchange | undefined {
+    return this.alternates.get(`${name}.ae`);
+  }
+
+  /** @throws ConfigurationError for a name that is not in the options */
+  get(name: string | undefined): BusExchange {
+    const found = this.find(name);
+    if (found) return found;
+    throw new ConfigurationError(this.complaintAbout(name));
+  }
+
+  /** What to say of a name that is not in the options. */
+  complaintAbout(name: unknown): string {
+    if (typeof name !== 'string') return 'exchange must be the name of an exchange of this bus.';
+    const known = [...this.named.keys()];
+    const guess = nearest(name, known);
+    return `This bus has no exchange "${name}". ${guess === undefined ? `Known: ${known.join(', ')}.` : `Did you mean "${guess}"?`} Exchanges besides the main one are declared in the option exchanges.`;
+  }
+}

@@ -1,0 +1,157 @@
+import { DEFAULTS } from '../core/limits.js';
+import {
+  ANY,
+  bool,
+  type Check,
+  either,
+  func,
+  integer,
+  listOf,
+  oneOf,
+  recordOf,
+  retryOption,
+  type Shape,
+  shape,
+  text,
+} from '../core/options.js';
+import type { Transport } from '../core/transport.js';
+import { EXCHANGE_TYPES, isExchangeHandler } from '../exchanges/exchange.factory.js';
+import { SERIALIZER_NAMES } from '../serializers/serializer.factory.js';
+import type { EventBusOptions, TransportOptions } from './event-bus.options.js';
+
+const MS = integer(1, 86_400_000);
+const COUNT = integer(1, 1_000_000);
+export const MAX_PREFETCH = 65_535;
+const PREFETCH = integer(1, MAX_PREFETCH);
+const NAME = text(/^[\w.:-]{1,200}$/, '1 to 200 letters, digits or . : _ -');
+/** Parts of queue names, which have 255 bytes in all. */
+const PREFIX = text(/^[\w.:-]{1,60}$/, '1 to 60 letters, digits or . : _ -');
+
+const GROUP_SHAPE = { concurrency: COUNT, prefetch: PREFETCH, timeoutMs: MS, retry: retryOption };
+
+function isObject(value: unknown): value is object {
+  return (typeof value === 'object' && value !== null) || typeof value === 'function';
+}
+
+/** A class of the user's own whose objects have all of these, or such an object. */
+function madeWithMethods(names: readonly string[]): Check {
+  const check = withMethods(names);
+  return (value, path, problems) => check(typeof value === 'function' ? value.prototype : value, path, problems);
+}
+
+/** An object of the user's own that has all of these. */
+function withMethods(names: readonly string[]): Check {
+  return (value, path, problems) => {
+    const object = value as Readonly<Record<string, unknown>> | null | undefined;
+    const missing = names.filter((name) => typeof object?.[name] !== 'function');
+    if (missing.length > 0)
+      problems.push(`${path} must have the method${missing.length === 1 ? '' : 's'} ${missing.join(', ')}.`);
+  };
+}
+
+/** Whether a value from the options is a user's own transport. */
+export function isTransport(value: unknown): value is Transport {
+  return typeof value === 'object' && value !== null && typeof (value as Partial<Transport>).publish === 'function';
+}
+
+const transportCheck = either((value) => {
+  if (isTransport(value)) return ANY;
+  if (typeof value === 'string') return text();
+  return (options, path, problems) => {
+    if (
+      typeof options !== 'object' ||
+      options === null ||
+      typeof (options as Partial<TransportOptions>).type !== 'string'
+    ) {
+      problems.push(
+        `${path} must be 'memory:', a URL such as 'amqp://…', an object with a type, or a transport instance.`,
+      );
+    }
+  };
+});
+
+const handlerCheck = madeWithMethods(['assertRule', 'assertTopic', 'matches', 'specificity', 'overlap']);
+
+const serializerCheck = either((value) =>
+  typeof value === 'string' || !isObject(value) ? oneOf(SERIALIZER_NAMES) : madeWithMethods(['encode', 'decode']),
+);
+
+function exchangeChecks({ exchangeHandlers = [] }: Pick<EventBusOptions, 'exchangeHandlers'>): Shape {
+  const isNamed = Array.isArray(exchangeHandlers) && exchangeHandlers.length > 0;
+  // the types of classes are known when they have been made
+  const type = isNamed ? text() : oneOf(EXCHANGE_TYPES);
+  return {
+    exchange: either((value) => {
+      if (isExchangeHandler(value)) return handlerCheck;
+      return typeof value === 'string' ? NAME : shape({ name: NAME, type, handler: handlerCheck });
+    }),
+    exchanges: recordOf(
+      either((value) => {
+        if (isExchangeHandler(value)) return handlerCheck;
+        return typeof value === 'string' ? type : shape({ type, handler: handlerCheck });
+      }),
+    ),
+    exchangeHandlers: listOf(handlerCheck),
+  };
+}
+
+const loggerCheck = withMethods(['log', 'warn', 'error']);
+
+const OPTIONS: Shape = {
+  service: PREFIX,
+  namespace: PREFIX,
+  transport: transportCheck,
+  serializer: serializerCheck,
+  accept: listOf(serializerCheck),
+  startup: shape({ mode: oneOf(['wait', 'background']), timeoutMs: MS }),
+  publish: shape({
+    timeoutMs: MS,
+    window: integer(1, 100_000),
+    unroutable: oneOf(['warn', 'reject', 'ignore']),
+    maxMessageBytes: integer(1, 128 * 1_048_576),
+    buffer: shape({ messages: integer(0, 10_000_000), bytes: integer(0, 2 ** 40), onFull: oneOf(['reject', 'wait']) }),
+  }),
+  consume: shape({
+    ...GROUP_SHAPE,
+    enabled: either((value) => (Array.isArray(value) ? listOf(text()) : bool)),
+    maxConcurrency: COUNT,
+    unmatched: retryOption,
+    groups: recordOf(shape({ ...GROUP_SHAPE, enabled: bool })),
+  }),
+  shutdown: shape({ deadlineMs: MS }),
+  inbox: withMethods(['claim', 'done', 'forget']),
+  autoStart: bool,
+  logger: loggerCheck,
+  // read by the layers around the bus
+  globalEnhancers: oneOf(['none', 'inherit']),
+  transports: listOf(shape({ type: text(), schemes: listOf(text()), load: func })),
+};
+
+export const HANDLER_POLICY_SHAPE = { ...GROUP_SHAPE, retry: retryOption } as const;
+export const CHECKS = { NAME, func };
+
+/** All that is wrong with the options, without what only the transport can know. */
+export function optionProblems(raw: EventBusOptions): string[] {
+  const problems: string[] = [];
+  shape({ ...OPTIONS, ...exchangeChecks(raw ?? {}) })(raw, '', problems);
+  if (problems.length === 0) checkNames(raw, problems);
+  return problems;
+}
+
+function nameOfMain(exchange: EventBusOptions['exchange']): string {
+  if (typeof exchange === 'string') return exchange;
+  return (isExchangeHandler(exchange) ? undefined : exchange?.name) ?? DEFAULTS.exchange;
+}
+
+/** What exchanges have of their own is named after them, and must not be one of the others. */
+function checkNames({ exchange, exchanges = {} }: EventBusOptions, problems: string[]): void {
+  const main = nameOfMain(exchange);
+  for (const name of Object.keys(exchanges)) {
+    const at = `exchanges[${JSON.stringify(name)}]`;
+    if (name === main) problems.push(`${at} is the main exchange, which the option exchange describes.`);
+    else NAME(name, `${at} as a name`, problems);
+    const [, stem] = /^(.*)\.(broadcast|ae|control|unroutable)$/.exec(name) ?? [];
+    if (stem !== undefined && (stem === main || Object.hasOwn(exchanges, stem)))
+      problems.push(`${at} has the name of something that belongs to the exchange "${stem}". Choose another name.`);
+  }
+}

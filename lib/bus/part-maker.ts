@@ -1,0 +1,95 @@
+import type { Constructor } from '../core/constructor.js';
+import { ConfigurationError } from '../core/errors.js';
+import type { ExchangeHandler } from '../core/exchange.js';
+import type { Serializer } from '../core/serializer.js';
+import { nearest } from '../core/text.js';
+import { createExchangeHandler, EXCHANGE_TYPES, type ExchangeType } from '../exchanges/exchange.factory.js';
+import { createSerializer } from '../serializers/serializer.factory.js';
+import type { EventBusOptions } from './event-bus.options.js';
+import type { ResolvedExchange, ResolvedOptions } from './resolved-options.js';
+
+/** Makes an object of a class that the user has given: with what a container injects, where there is one. */
+export type Make = <T>(type: Constructor<T>) => Promise<T>;
+
+/** Makes the rules and serializers that the options name, whether by name, as a class or as an object. */
+export class PartMaker {
+  private own: Promise<readonly ExchangeHandler[]> | undefined;
+
+  constructor(
+    private readonly raw: EventBusOptions,
+    private readonly options: ResolvedOptions,
+    private readonly make: Make,
+  ) {}
+
+  /** The rule of the main exchange. */
+  exchange(): Promise<ExchangeHandler> {
+    return this.handlerOf(this.options.exchange, 'exchange');
+  }
+
+  /** The rules of the other exchanges, by name. */
+  async exchanges(): Promise<Readonly<Record<string, ExchangeHandler>>> {
+    const handlers: [string, ExchangeHandler][] = [];
+    for (const one of this.options.exchanges) {
+      handlers.push([one.name, await this.handlerOf(one, `exchanges[${JSON.stringify(one.name)}]`)]);
+    }
+    return Object.fromEntries(handlers);
+  }
+
+  serializer(): Promise<Serializer> {
+    return this.serializerOf(this.raw.serializer ?? 'json', 'serializer');
+  }
+
+  /** What consumers read besides. */
+  accept(): Promise<readonly Serializer[]> {
+    return Promise.all((this.raw.accept ?? []).map((one, index) => this.serializerOf(one, `accept[${index}]`)));
+  }
+
+  private async handlerOf({ type, handler }: ResolvedExchange, path: string): Promise<ExchangeHandler> {
+    if (typeof handler === 'function') {
+      return this.made(handler, path, ['assertRule', 'assertTopic', 'matches', 'specificity', 'overlap']);
+    }
+    if (handler) return handler;
+    const own = (await this.ownHandlers()).find((one) => one.type === type);
+    if (own) return own;
+    if ((EXCHANGE_TYPES as readonly string[]).includes(type)) return createExchangeHandler(type as ExchangeType);
+    const known = [...EXCHANGE_TYPES, ...(await this.ownHandlers()).map((one) => one.type)];
+    const guess = nearest(type, known);
+    throw new ConfigurationError(
+      `${path}.type is unknown. ${guess === undefined ? `Known: ${known.join(', ')}.` : `Did you mean "${guess}"?`} A rule of your own goes into exchangeHandlers.`,
+    );
+  }
+
+  private ownHandlers(): Promise<readonly ExchangeHandler[]> {
+    this.own ??= Promise.all(
+      (this.raw.exchangeHandlers ?? []).map(async (one, index) =>
+        typeof one === 'function'
+          ? this.made(one, `exchangeHandlers[${index}]`, ['assertRule', 'matches', 'specificity', 'overlap'])
+          : one,
+      ),
+    );
+    return this.own;
+  }
+
+  private async serializerOf(
+    serializer: NonNullable<EventBusOptions['serializer']>,
+    path: string,
+  ): Promise<Serializer> {
+    if (typeof serializer === 'string') return createSerializer(serializer);
+    return typeof serializer === 'function' ? this.made(serializer, path, ['encode', 'decode']) : serializer;
+  }
+
+  private async made<T>(type: Constructor<T>, path: string, methods: readonly (keyof T & string)[]): Promise<T> {
+    let made: T;
+    try {
+      made = await this.make(type);
+    } catch (cause) {
+      throw new ConfigurationError(
+        `${path}: ${type.name || 'the class'} cannot be made: ${cause instanceof Error ? cause.message : String(cause)}`,
+        { cause },
+      );
+    }
+    const missing = methods.filter((method) => typeof made[method] !== 'function');
+    if (missing.length === 0) return made;
+    throw new ConfigurationError(`${path}: ${type.name || 'the class'} must have the methods ${missing.join(', ')}.`);
+  }
+}
