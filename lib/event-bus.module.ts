@@ -9,12 +9,16 @@ import {
 import { DiscoveryModule, ModuleRef } from '@nestjs/core';
 import { conceal } from './concealed-options.js';
 import { ConfigurationError } from './core/errors.js';
+import { text } from './core/options.js';
 import { DEFAULT_BUS, type EventBusTokenKind, getEventBusToken } from './event-bus.constants.js';
 import { EventBusExplorer } from './event-bus.explorer.js';
 import { type EventBusModuleOptions, EventBusOpener, EventBusStarter, LIFECYCLE_PARTS } from './event-bus.lifecycle.js';
 import { createBusProviders } from './event-bus.providers.js';
 import { HandlerInvoker } from './handler-invoker.js';
 import { modulesOf } from './nest-modules.js';
+
+/** What a bus may be called. */
+export const BUS_NAME = text(/^[\w.-]{1,64}$/, '1 to 64 letters, digits or . _ -');
 
 /** What `forRoot` takes besides the options of the bus. */
 export interface EventBusModuleExtras {
@@ -100,9 +104,9 @@ function assemble(
   optionsProviders: (token: string) => readonly Provider[],
   imports: NonNullable<DynamicModule['imports']> = [],
 ): DynamicModule {
-  if (typeof name !== 'string' || !/^[\w.-]{1,64}$/.test(name)) {
-    throw new ConfigurationError('name of a bus must be 1 to 64 letters, digits or . _ -');
-  }
+  const problems: string[] = [];
+  BUS_NAME(name, 'name of a bus', problems);
+  if (problems.length > 0) throw new ConfigurationError(problems);
   const core: DynamicModule = {
     module: EventBusCoreModule,
     imports: [DiscoveryModule, ...imports],
@@ -144,7 +148,13 @@ function asyncOptions(token: string, options: EventBusModuleAsyncOptions): reado
 }
 
 /** A factory that forgets its `return`, or the parentheses around an object, gives undefined. */
-function assertOptions(options: EventBusModuleOptions | undefined): EventBusModuleOptions {
-  if (typeof options === 'object' && options !== null) return conceal(options);
-  throw new ConfigurationError('The factory given to EventBusModule.forRootAsync() must return an options object.');
+function assertOptions(options: (EventBusModuleOptions & EventBusModuleExtras) | undefined): EventBusModuleOptions {
+  if (typeof options !== 'object' || options === null) {
+    throw new ConfigurationError('The factory given to EventBusModule.forRootAsync() must return an options object.');
+  }
+  const extras = (['name', 'isGlobal'] as const).filter((key) => options[key] !== undefined);
+  if (extras.length === 0) return conceal(options);
+  throw new ConfigurationError(
+    `${extras.join(' and ')} must stand beside the factory given to EventBusModule.forRootAsync(), not in what it returns: modules are put together before it is called.`,
+  );
 }

@@ -8,6 +8,7 @@ import { qualify, type ResolvedOptions, resolveOptions } from './bus/resolved-op
 import { ConfigurationError } from './core/errors.js';
 import type { ExchangeHandler } from './core/exchange.js';
 import type { BusLogger } from './core/logger.js';
+import type { Shape } from './core/options.js';
 import type { Serializer } from './core/serializer.js';
 import type { Connection, Transport } from './core/transport.js';
 import type { TransportFactory, TransportSettings } from './core/transport-definition.js';
@@ -137,7 +138,18 @@ export function createBusProviders(name: string): readonly Provider[] {
 
 /** @throws ConfigurationError with the problems of the bus and of its transport, all at once */
 async function resolveAll(raw: EventBusModuleOptions): Promise<ResolvedOptions> {
-  const problems = optionProblems(raw);
+  const problems = await problemsOf(raw);
+  if (problems.length > 0) throw new ConfigurationError(problems);
+  return resolveOptions(raw);
+}
+
+/**
+ * What is wrong with the options of the bus and of its transport. Each complaint begins with the path of its option.
+ *
+ * @param extras options that are allowed besides
+ */
+export async function problemsOf(raw: EventBusModuleOptions, extras: Shape = {}): Promise<readonly string[]> {
+  const problems = optionProblems(raw, extras);
   try {
     const chosen = typeof raw === 'object' && raw !== null ? choose(raw) : undefined;
     if (chosen) problems.push(...((await chosen.definition.load()).problems?.(chosen.options) ?? []));
@@ -146,8 +158,7 @@ async function resolveAll(raw: EventBusModuleOptions): Promise<ResolvedOptions> 
     // when the option itself is wrong, that has been said already
     if (!problems.some((problem) => problem.startsWith('transport'))) problems.push(...error.problems);
   }
-  if (problems.length > 0) throw new ConfigurationError(problems);
-  return resolveOptions(raw);
+  return problems;
 }
 
 async function chooseTransport(raw: EventBusModuleOptions, { service, publish }: ResolvedOptions): Promise<Chosen> {

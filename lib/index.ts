@@ -40,6 +40,7 @@ export type * from './core/transport.js';
 export type { TransportDefinition, TransportFactory, TransportSettings } from './core/transport-definition.js';
 export { Event } from './decorators/event.decorator.js';
 export { type EventPattern, OnEvent, type OnEventOptions } from './decorators/on-event.decorator.js';
+export { type LoadEventBusConfigOptions, loadEventBusConfig } from './event-bus.config.js';
 export {
   EVENT_BUS_CONNECTION,
   EVENT_BUS_EXCHANGE_HANDLER,

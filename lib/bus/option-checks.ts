@@ -130,10 +130,14 @@ const OPTIONS: Shape = {
 export const HANDLER_POLICY_SHAPE = { ...GROUP_SHAPE, retry: retryOption } as const;
 export const CHECKS = { NAME, func };
 
-/** All that is wrong with the options, without what only the transport can know. */
-export function optionProblems(raw: EventBusOptions): string[] {
+/**
+ * All that is wrong with the options, without what only the transport can know.
+ *
+ * @param extras options that are allowed besides
+ */
+export function optionProblems(raw: EventBusOptions, extras: Shape = {}): string[] {
   const problems: string[] = [];
-  shape({ ...OPTIONS, ...exchangeChecks(raw ?? {}) })(raw, '', problems);
+  shape({ ...OPTIONS, ...exchangeChecks(raw ?? {}), ...extras })(raw, '', problems);
   if (problems.length === 0) checkNames(raw, problems);
   return problems;
 }

@@ -16,7 +16,10 @@ export interface TransportSettings {
 
 /** Builds the two halves of a transport. Neither connects before `Transport.connect`. */
 export interface TransportFactory {
-  /** What is wrong with the transport's own options, so that it can be told together with the rest. */
+  /**
+   * What is wrong with the transport's own options, so that it can be told together with the rest. Each complaint begins with
+   * the path of its option, `transport.heartbeatMs`, by which its line in a configuration file is found.
+   */
   problems?(options: Readonly<Record<string, unknown>>): readonly string[];
   /** @throws ConfigurationError for bad options, with all problems */
   createConnection(settings: TransportSettings): Connection;

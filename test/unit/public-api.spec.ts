@@ -43,6 +43,7 @@ it('the main entry exports exactly these values', () => {
     'exponential',
     'fixed',
     'getEventBusToken',
+    'loadEventBusConfig',
   ]);
 });
 

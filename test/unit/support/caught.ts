@@ -17,3 +17,13 @@ export function problemsOf(run: () => unknown): readonly string[] {
   if (!(error instanceof ConfigurationError)) throw error;
   return error.problems;
 }
+
+/** The error that a promise rejects with. */
+export async function caughtFrom(promise: Promise<unknown>): Promise<Error> {
+  const outcome: unknown = await promise.then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+  if (outcome instanceof Error) return outcome;
+  throw new Error('Expected it to reject with an Error.');
+}

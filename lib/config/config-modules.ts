@@ -1,0 +1,222 @@
+import { createRequire } from 'node:module';
+import { dirname, isAbsolute, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { ConfigurationError } from '../core/errors.js';
+import { nearest } from '../core/text.js';
+import { brokenIn, type ConfigNode, type ObjectNode, toValue, type ValueNode } from './config-node.js';
+import { itemPath, propertyPath } from './config-path.js';
+import type { ConfigProblems } from './config-problems.js';
+import { readText } from './config-source.js';
+
+/**
+ * Where a text may name a module; `*` is any key or index. Elsewhere `{ "[module]": … }` does, so that no password and no name
+ * is ever taken for the path of one.
+ */
+const PLUG_INS: readonly string[] = [
+  'transport',
+  'transports.*',
+  'exchange',
+  'exchange.handler',
+  'exchanges.*',
+  'exchanges.*.handler',
+  'exchangeHandlers.*',
+  'serializer',
+  'accept.*',
+  'inbox',
+  'logger',
+  'publish.onUnroutable',
+  'consume.retry.retryable',
+  'consume.unmatched.retryable',
+  'consume.groups.*.retry.retryable',
+];
+
+/** There a class without arguments is left as it is: the bus makes it, with what modules provide. */
+const MADE_BY_THE_BUS: readonly string[] = [
+  'exchange',
+  'exchange.handler',
+  'exchanges.*',
+  'exchanges.*.handler',
+  'exchangeHandlers.*',
+  'serializer',
+  'accept.*',
+];
+
+/** A path in a file system, or a package and what is wanted of it; no URL of a broker. */
+const MODULE = /^(\.{1,2}\/[^#]+(#[\w$]+)?|file:[^#]+(#[\w$]+)?|(\/|@?[a-z0-9])[^:#]*#[\w$]+)$/i;
+
+const MODULE_KEYS: readonly string[] = ['[module]', 'args'];
+
+type Callable = (...args: readonly unknown[]) => unknown;
+
+interface Wanted {
+  /** `./file.js#Export` or `package#Export`. */
+  readonly specifier: ValueNode;
+  readonly path: string;
+  readonly args: readonly unknown[] | undefined;
+  readonly isMadeByBus: boolean;
+}
+
+/** Puts in place of every module that the configuration names what that module exports, and of `[file]` its text. */
+export class ConfigModules {
+  constructor(private readonly problems: ConfigProblems) {}
+
+  load(root: ConfigNode): Promise<ConfigNode> {
+    return this.node(root, '', []);
+  }
+
+  private async node(node: ConfigNode, path: string, keys: readonly string[]): Promise<ConfigNode> {
+    switch (node.kind) {
+      case 'value': {
+        const { value } = node;
+        const isModule = typeof value === 'string' && isAt(PLUG_INS, keys) && MODULE.test(value);
+        return isModule
+          ? this.module(node, { specifier: node, path, args: undefined, isMadeByBus: isAt(MADE_BY_THE_BUS, keys) })
+          : node;
+      }
+      case 'list': {
+        const items: ConfigNode[] = [];
+        for (const [index, item] of node.items.entries()) {
+          items.push(await this.node(item, itemPath(path, index), [...keys, '*']));
+        }
+        return { ...node, items };
+      }
+      case 'object': {
+        if (node.entries.has('[module]')) return this.explicit(node, path, keys);
+        if (node.entries.has('[file]')) return this.file(node, path);
+        const entries = new Map<string, ConfigNode>();
+        for (const [key, child] of node.entries) {
+          entries.set(key, await this.node(child, propertyPath(path, key), [...keys, key]));
+        }
+        return { ...node, entries };
+      }
+      case 'broken':
+        return node;
+      default:
+        return node satisfies never;
+    }
+  }
+
+  private async explicit(node: ObjectNode, path: string, keys: readonly string[]): Promise<ConfigNode> {
+    const specifier = node.entries.get('[module]');
+    const given = node.entries.get('args');
+    if (specifier?.kind === 'broken') return specifier;
+    for (const [key, { place }] of node.entries) {
+      if (!MODULE_KEYS.includes(key)) {
+        this.problems.add(place, `${propertyPath(path, key)} is not known beside "[module]". Known: args.`);
+      }
+    }
+    if (specifier?.kind !== 'value' || typeof specifier.value !== 'string' || specifier.value === '') {
+      return this.refuse(node, `${path} must name a module: "./file.js#Export" or "package#Export".`);
+    }
+    if (given !== undefined && given.kind !== 'list') {
+      return this.refuse(given, `${propertyPath(path, 'args')} must be an array.`);
+    }
+    let args: unknown[] | undefined;
+    if (given) {
+      const made = await this.node(given, propertyPath(path, 'args'), ['args']);
+      const broken = brokenIn(made);
+      if (broken) return broken;
+      args = toValue(made, 'kept') as unknown[];
+    }
+    return this.module(node, { specifier, path, args, isMadeByBus: isAt(MADE_BY_THE_BUS, keys) });
+  }
+
+  private async module(node: ConfigNode, { specifier, path, args, isMadeByBus }: Wanted): Promise<ConfigNode> {
+    const written = String(specifier.value);
+    const hash = written.lastIndexOf('#');
+    const name = hash < 0 ? 'default' : written.slice(hash + 1);
+    const refuse = (text: string, cause?: unknown) =>
+      // what a module throws may show what it was asked for
+      this.refuse(node, `${path}: ${text}`, specifier.isFromVariable ? undefined : cause);
+    let exported: Readonly<Record<string, unknown>>;
+    try {
+      exported = await importFrom(specifier.place.source.path, hash < 0 ? written : written.slice(0, hash));
+    } catch (cause) {
+      const { code } = cause as { readonly code?: string };
+      if (code === 'ERR_MODULE_NOT_FOUND' || code === 'MODULE_NOT_FOUND') {
+        return refuse('its module, or one that this imports, cannot be found.', cause);
+      }
+      return refuse(`its module cannot be loaded: it threw a ${nameOf(cause)}.`, cause);
+    }
+    if (exported[name] === undefined) {
+      const known = Object.keys(exported).filter((key) => key !== 'module.exports');
+      const guess = nearest(name, known);
+      return refuse(
+        `its module has no such export. ${guess === undefined ? `It has: ${known.join(', ') || 'none'}.` : `Did you mean "${guess}"?`}`,
+      );
+    }
+    try {
+      return { kind: 'value', place: node.place, value: await make(exported[name], args, isMadeByBus) };
+    } catch (cause) {
+      const reason = cause instanceof ConfigurationError ? cause.message : `it threw a ${nameOf(cause)}.`;
+      return refuse(`cannot be made with these arguments: ${reason}`, cause);
+    }
+  }
+
+  private async file(node: ObjectNode, path: string): Promise<ConfigNode> {
+    const target = node.entries.get('[file]');
+    if (target?.kind === 'broken') return target;
+    if (target?.kind !== 'value' || typeof target.value !== 'string' || node.entries.size > 1) {
+      return this.refuse(node, `${path} must be { "[file]": "./path" } and nothing else.`);
+    }
+    const place = target.place;
+    try {
+      const text = await readText(resolve(dirname(place.source.path), target.value));
+      if (text !== undefined) return { kind: 'value', place: node.place, value: text, isFromVariable: true };
+      return this.refuse(node, `${path}: the file does not exist.`);
+    } catch (error) {
+      if (!(error instanceof ConfigurationError)) throw error;
+      return this.refuse(node, `${path}: the file cannot be read.`, error);
+    }
+  }
+
+  /** Said here, so that the option counts as not given. */
+  private refuse(node: ConfigNode, complaint: string, cause?: unknown): ConfigNode {
+    this.problems.add(node.place, complaint, cause);
+    return { kind: 'broken', place: node.place, complaint };
+  }
+}
+
+function isAt(patterns: readonly string[], keys: readonly string[]): boolean {
+  return patterns.some((pattern) => {
+    const words = pattern.split('.');
+    return words.length === keys.length && words.every((word, index) => word === '*' || word === keys[index]);
+  });
+}
+
+/** A class is made, a function with arguments is called, and anything else is taken as it is. */
+async function make(exported: unknown, args: readonly unknown[] | undefined, isMadeByBus: boolean): Promise<unknown> {
+  if (typeof exported !== 'function') {
+    if (args === undefined) return exported;
+    throw new ConfigurationError('args are for classes and functions, and this is neither.');
+  }
+  const callable = exported as Callable;
+  if (!isClass(callable)) return args === undefined ? callable : callable(...args);
+  if (args === undefined && isMadeByBus) return callable;
+  return Reflect.construct(callable, args ?? []) as unknown;
+}
+
+function isClass(exported: Callable): boolean {
+  if (/^class\b/.test(Function.prototype.toString.call(exported))) return true;
+  // a class of an older language level
+  const { prototype } = exported as { readonly prototype?: unknown };
+  return typeof prototype === 'object' && prototype !== null && Object.getOwnPropertyNames(prototype).length > 1;
+}
+
+async function importFrom(from: string, specifier: string): Promise<Readonly<Record<string, unknown>>> {
+  if (specifier.startsWith('file:')) return import(specifier);
+  if (specifier.startsWith('.') || isAbsolute(specifier)) {
+    return import(pathToFileURL(resolve(dirname(from), specifier)).href);
+  }
+  try {
+    return await import(specifier);
+  } catch (error) {
+    if ((error as { readonly code?: string }).code !== 'ERR_MODULE_NOT_FOUND') throw error;
+    // a package of the application that this library cannot see from where it is installed
+    return import(pathToFileURL(createRequire(from).resolve(specifier)).href);
+  }
+}
+
+function nameOf(error: unknown): string {
+  return error instanceof Error ? error.name : typeof error;
+}

@@ -1,0 +1,171 @@
+import type { BusLogger } from '../core/logger.js';
+import { integer, oneOf, text } from '../core/options.js';
+import { type ConfigNode, isNull, type ObjectNode, toValue } from './config-node.js';
+import type { ConfigProblems } from './config-problems.js';
+import { LEGACY_ALIASES, LEGACY_EXCHANGE_TYPES, LEGACY_LOG_LEVELS, LEGACY_SERIALIZERS } from './legacy-aliases.js';
+import { LeveledLogger, type LogLevel } from './leveled-logger.js';
+
+/** A name or address, and nothing that would change what the URL means. */
+const HOST = text(/^([\w.-]{1,253}|[\da-f:.]{2,45})$/i, 'the name or the address of a host');
+const PORT = integer(1, 65_535);
+
+/** Without these no key of a file is an older one: `serializer` and its values may be both. */
+const KEYS: readonly string[] = LEGACY_ALIASES.map(({ key }) => key).filter((key) => key !== 'serializer');
+
+export interface LegacyParts {
+  readonly problems: ConfigProblems;
+  /** Told what has no effect. */
+  warn(text: string): void;
+  logger(context: string | undefined): BusLogger;
+}
+
+/** Puts options in place of the keys of EventBusClient's configuration, each of which may stand beside options. */
+export function withoutLegacy(root: ObjectNode, parts: LegacyParts): ObjectNode {
+  const names = root.entries.get('serializer');
+  const isSerializer =
+    names?.kind === 'value' && typeof names.value === 'string' && Object.hasOwn(LEGACY_SERIALIZERS, names.value);
+  if (!isSerializer && !KEYS.some((key) => root.entries.has(key))) return root;
+  return new LegacyConfig(root, parts).translate(isSerializer);
+}
+
+class LegacyConfig {
+  private readonly entries: Map<string, ConfigNode>;
+
+  constructor(
+    private readonly root: ObjectNode,
+    private readonly parts: LegacyParts,
+  ) {
+    this.entries = new Map([...root.entries].filter(([key]) => !KEYS.includes(key)));
+  }
+
+  translate(isSerializer: boolean): ObjectNode {
+    if (isSerializer) this.serializer();
+    this.transport();
+    this.exchange();
+    this.prefetch();
+    this.logger();
+    for (const { key, options, meaning } of LEGACY_ALIASES) {
+      const node = this.given(key);
+      if (options !== undefined || node === undefined || isDefault(key, node)) continue;
+      this.parts.warn(`${node.place.source.lineAt(node.place.offset)}: ${key} has no effect. ${meaning}`);
+    }
+    return { ...this.root, entries: this.entries };
+  }
+
+  private serializer(): void {
+    const node = this.root.entries.get('serializer');
+    if (node?.kind !== 'value') return;
+    const known = LEGACY_SERIALIZERS[String(node.value)];
+    if (known && 'name' in known) this.entries.set('serializer', { ...node, value: known.name });
+    else if (known) this.refuse('serializer', node, `serializer: ${known.refusal}`);
+  }
+
+  private transport(): void {
+    const host = this.checked('host', (value, problems) => HOST(value, 'host', problems));
+    const port = this.checked('port', (value, problems) => PORT(value, 'port', problems));
+    for (const key of ['host', 'port']) if (this.conflicts(key, 'transport')) return;
+    if (this.entries.has('transport')) return;
+    const broken = [host, port].find((node) => node?.kind === 'broken');
+    const place = (host ?? port ?? this.root).place;
+    if (broken) return void this.entries.set('transport', broken);
+    const name = host === undefined ? 'localhost' : String(toValue(host));
+    const url = `amqp://${name.includes(':') ? `[${name}]` : name}:${port === undefined ? 5672 : String(toValue(port))}`;
+    this.entries.set('transport', { kind: 'value', place, value: url, alias: host ? 'host' : 'port' });
+  }
+
+  private prefetch(): void {
+    const prefetch = this.given('qos_prefetch');
+    const consume = this.entries.get('consume');
+    if (prefetch === undefined || this.conflicts('qos_prefetch', 'consume', 'prefetch')) return;
+    if (consume !== undefined && consume.kind !== 'object') return; // which is said
+    const entries = new Map([...(consume?.entries ?? []), ['prefetch', aliased(prefetch, 'qos_prefetch')] as const]);
+    this.entries.set('consume', { kind: 'object', place: consume?.place ?? prefetch.place, entries });
+  }
+
+  private exchange(): void {
+    const name = this.given('exchange_name');
+    const handler = this.checked('exchange_handler', (value, problems) => {
+      const before = problems.length;
+      oneOf(Object.keys(LEGACY_EXCHANGE_TYPES))(value, 'exchange_handler', problems);
+      if (problems.length > before)
+        problems.push('exchange_handler: a rule of your own is a module, in the option exchange.');
+    });
+    for (const key of ['exchange_name', 'exchange_handler']) if (this.conflicts(key, 'exchange')) return;
+    const entries = new Map<string, ConfigNode>();
+    if (name) entries.set('name', aliased(name, 'exchange_name'));
+    if (handler?.kind === 'value') {
+      const type = LEGACY_EXCHANGE_TYPES[String(handler.value)];
+      entries.set('type', { ...handler, value: type, alias: 'exchange_handler' });
+    } else if (handler) entries.set('type', handler);
+    const first = name ?? handler;
+    if (first) this.entries.set('exchange', { kind: 'object', place: first.place, entries });
+  }
+
+  private logger(): void {
+    const context = this.checked('logger_name', (value, problems) => text()(value, 'logger_name', problems));
+    const level = this.checked('loglevel', (value, problems) =>
+      oneOf(Object.keys(LEGACY_LOG_LEVELS))(value, 'loglevel', problems),
+    );
+    const file = this.checked('logfile', (value, problems) => text()(value, 'logfile', problems));
+    for (const key of ['logger_name', 'loglevel', 'logfile']) if (this.conflicts(key, 'logger')) return;
+    const all = [context, level, file].filter((node) => node !== undefined);
+    const [first] = all;
+    if (first === undefined) return;
+    const broken = all.find((node) => node.kind === 'broken');
+    if (broken) return void this.entries.set('logger', broken);
+    const target = file && toValue(file);
+    if (file && target !== 'nonlog' && target !== 'console') {
+      const { source, offset } = file.place;
+      this.parts.warn(
+        `${source.lineAt(offset)}: logfile has no effect. No file is written; give the application a logger that writes one.`,
+      );
+    }
+    const least: LogLevel =
+      target === 'nonlog' ? 'none' : (LEGACY_LOG_LEVELS[String(level && toValue(level))] ?? 'debug');
+    const base = this.parts.logger(context && String(toValue(context)));
+    this.entries.set('logger', { kind: 'value', place: first.place, value: new LeveledLogger(base, least) });
+  }
+
+  /** Null is what the default was. */
+  private given(key: string): ConfigNode | undefined {
+    const node = this.root.entries.get(key);
+    return node === undefined || isNull(node) ? undefined : node;
+  }
+
+  /** What is given; broken, after it has been said, when it is wrong. */
+  private checked(key: string, check: (value: unknown, problems: string[]) => void): ConfigNode | undefined {
+    const node = this.given(key);
+    if (node === undefined || node.kind === 'broken') return node;
+    const complaints: string[] = [];
+    check(toValue(node), complaints);
+    for (const complaint of complaints) this.parts.problems.add(node.place, complaint);
+    const [complaint] = complaints;
+    return complaint === undefined ? node : { kind: 'broken', place: node.place, complaint };
+  }
+
+  /** Whether a file says the same thing in both ways, which is said. */
+  private conflicts(key: string, option: string, inner?: string): boolean {
+    const node = this.given(key);
+    const other = this.root.entries.get(option);
+    const same = inner !== undefined && other?.kind === 'object' ? other.entries.get(inner) : other;
+    if (node === undefined || same === undefined || (inner !== undefined && other?.kind !== 'object')) return false;
+    const path = inner === undefined ? option : `${option}.${inner}`;
+    this.parts.problems.add(node.place, `${key} and ${path} say the same; keep ${path}.`);
+    return true;
+  }
+
+  private refuse(option: string, { place }: ConfigNode, complaint: string): void {
+    this.parts.problems.add(place, complaint);
+    this.entries.set(option, { kind: 'broken', place, complaint });
+  }
+}
+
+function aliased(node: ConfigNode, alias: string): ConfigNode {
+  return { ...node, alias };
+}
+
+/** What it does is what is done anyway. */
+function isDefault(key: string, node: ConfigNode): boolean {
+  const value = toValue(node);
+  return (key === 'auto_reconnect' && value === true) || (key === 'general_cache_policy' && value === 'off');
+}
