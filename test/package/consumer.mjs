@@ -1,6 +1,9 @@
 // Runs inside a project that has the packed library installed: `node consumer.mjs esm|cjs`.
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 
 const [format] = process.argv.slice(2);
 const require = createRequire(import.meta.url);
@@ -28,6 +31,21 @@ await check('loads nestjs-event-bus/testing, which exports something', async () 
 await check('import and require give the same classes', async () => {
   const other = format === 'cjs' ? await import('nestjs-event-bus') : require('nestjs-event-bus');
   assert.equal(other.EventBusService, bus.EventBusService);
+});
+
+await check('reads a configuration file, which names a module', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'event-bus-consumer-'));
+  try {
+    writeFileSync(join(folder, 'event-bus.jsonc'), `{ "service": "\${SERVICE:-orders}", "inbox": "./inbox.mjs", }`);
+    writeFileSync(join(folder, 'inbox.mjs'), 'export default { claim() {}, done() {}, forget() {} };');
+    const { service, inbox } = await bus.loadEventBusConfig(folder, { env: {} });
+    assert.equal(service, 'orders');
+    assert.equal(typeof inbox.claim, 'function');
+    writeFileSync(join(folder, 'event-bus.jsonc'), '{ "service" }');
+    await assert.rejects(bus.loadEventBusConfig(folder), /event-bus\.jsonc:1:13: expected a colon\.$/);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });
 
 await check('a decorated method receives what is published', async () => {
