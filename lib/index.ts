@@ -63,7 +63,14 @@ export { FanoutExchange } from './exchanges/fanout.exchange.js';
 export { HeadersExchange } from './exchanges/headers.exchange.js';
 export { TopicExchange } from './exchanges/topic.exchange.js';
 export { InjectEventBus } from './inject-event-bus.decorator.js';
+export type { CloudEventAttributes, CloudEventValue } from './serializers/cloud-event.attributes.js';
+export {
+  CloudEventsSerializer,
+  type CloudEventsSerializerOptions,
+  type ReceivedCloudEvent,
+} from './serializers/cloud-events.serializer.js';
 export { JsonSerializer } from './serializers/json.serializer.js';
+export { NestEnvelopeSerializer, type NestEnvelopeSerializerOptions } from './serializers/nest-envelope.serializer.js';
 export type { MemoryTransportOptions } from './transports/memory/memory.options.js';
 export { MemoryTransport } from './transports/memory/memory.transport.js';
 export type { RabbitMqRaw } from './transports/rabbitmq/rabbitmq.connection.js';
