@@ -30,7 +30,7 @@ export function isUriReference(text: string): boolean {
 }
 
 /** Whether others read it as an attribute; all else around an event is somebody's own. */
-export function isAttributeName(name: string): boolean {
+function isAttributeName(name: string): boolean {
   return NAME.test(name) && !DATA.includes(name);
 }
 

@@ -170,7 +170,8 @@ export class CloudEventsSerializer implements Serializer {
   }
 }
 
-function assertOptions(options: CloudEventsSerializerOptions): void {
+/** There are none when the bus is given the class alone. */
+function assertOptions(options: Partial<CloudEventsSerializerOptions> = {}): void {
   const { mode, source, payload, acceptPlain } = options;
   const problems: string[] = [];
   if (mode !== 'binary' && mode !== 'structured') problems.push("mode must be 'binary' or 'structured'.");

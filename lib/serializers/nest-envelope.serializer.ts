@@ -9,6 +9,11 @@ export interface NestEnvelopeSerializerOptions {
    * is. Default: none.
    */
   readonly queues?: readonly string[];
+  /**
+   * How payloads are written: in an `envelope` (default), for services that read it; or `plain`, when only what comes has
+   * envelopes.
+   */
+  readonly write?: 'envelope' | 'plain';
 }
 
 /**
@@ -26,17 +31,25 @@ export interface NestEnvelopeSerializerOptions {
 export class NestEnvelopeSerializer implements Serializer {
   readonly contentType = 'application/json';
   private readonly queues: ReadonlySet<string>;
+  private readonly isPlain: boolean;
   private readonly json = new JsonSerializer();
 
-  /** @throws ConfigurationError when `queues` is no list of names */
-  constructor({ queues = [] }: NestEnvelopeSerializerOptions = {}) {
+  /** @throws ConfigurationError for options that cannot work */
+  constructor({ queues = [], write = 'envelope' }: NestEnvelopeSerializerOptions = {}) {
+    const problems: string[] = [];
     if (!Array.isArray(queues) || queues.some((queue) => typeof queue !== 'string' || queue === '')) {
-      throw new ConfigurationError('NestEnvelopeSerializer: queues must be a list of names.');
+      problems.push('NestEnvelopeSerializer: queues must be a list of names.');
     }
+    if (write !== 'envelope' && write !== 'plain') {
+      problems.push("NestEnvelopeSerializer: write must be 'envelope' or 'plain'.");
+    }
+    if (problems.length > 0) throw new ConfigurationError(problems);
     this.queues = new Set(queues);
+    this.isPlain = write === 'plain';
   }
 
   encode(payload: unknown, { topic }: MessageHead): Uint8Array {
+    if (this.isPlain) return this.json.encode(payload);
     return this.json.encode({ pattern: topic, data: payload === undefined ? null : payload });
   }
 

@@ -375,6 +375,7 @@ describe('the package "cloudevents"', () => {
 
 describe('options', () => {
   it.each<[unknown, RegExp]>([
+    [undefined, /mode must be/],
     [{ mode: 'batch' }, /mode must be/],
     [{ mode: 'binary', source: '' }, /source must be a URI reference/],
     [{ mode: 'binary', source: 'a b' }, /source must be a URI reference/],

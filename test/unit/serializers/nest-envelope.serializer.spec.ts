@@ -1,7 +1,10 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { ConfigurationError, DecodeError, ValidationError } from '../../../lib/core/errors.js';
-import { NestEnvelopeSerializer } from '../../../lib/serializers/nest-envelope.serializer.js';
+import {
+  NestEnvelopeSerializer,
+  type NestEnvelopeSerializerOptions,
+} from '../../../lib/serializers/nest-envelope.serializer.js';
 import { aHead, harmlessJson, strangeErrorOf } from '../support/a-head.js';
 import { caught } from '../support/caught.js';
 
@@ -80,7 +83,17 @@ describe('NestEnvelopeSerializer', () => {
     );
   });
 
-  it.each([['legacy'], [[1]], [['']]])('refuses %j as queues', (queues) => {
-    expect(caught(() => new NestEnvelopeSerializer({ queues: queues as string[] }))).toBeInstanceOf(ConfigurationError);
+  it('writes plain JSON when it is told to, and still reads envelopes', () => {
+    const own = new NestEnvelopeSerializer({ write: 'plain' });
+    expect(Buffer.from(own.encode({ n: 1 }, aHead())).toString()).toBe('{"n":1}');
+    expect(own.decode(Buffer.from('{"pattern":"orders.created","data":1}'), aHead())).toBe(1);
   });
+
+  it.each<[unknown]>([[{ queues: 'legacy' }], [{ queues: [1] }], [{ queues: [''] }], [{ write: 'json' }]])(
+    'refuses the options %j',
+    (options) => {
+      const error = caught(() => new NestEnvelopeSerializer(options as NestEnvelopeSerializerOptions));
+      expect(error).toBeInstanceOf(ConfigurationError);
+    },
+  );
 });
