@@ -52,7 +52,7 @@ if (warehouse) {
     }
     await warehouse.ended;
     const isDone = await until(async () => shipped.length === 2 && (await deadLetters.count(GROUP)) === 1);
-    console.log(`Shipped: ${shipped.toSorted().join(', ')}. What Python had not written as JSON is kept:`);
+    console.log(`Shipped: ${shipped.join(', ')}. What Python had not written as JSON is kept:`);
     for (const { topic, reason, error, body } of await deadLetters.list(GROUP)) {
       console.log(`  dead letter: ${topic}, ${reason}: ${error.message} ${Buffer.from(body).toString()}`);
     }
