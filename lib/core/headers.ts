@@ -1,6 +1,7 @@
 import { ConfigurationError, MessageTooLargeError } from './errors.js';
 import { LIMITS } from './limits.js';
 import type { Headers, HeaderValue } from './message.js';
+import { isWellFormed, toWellFormed } from './text.js';
 
 /** Prefix of the headers in which the bus itself keeps things. */
 export const INTERNAL_PREFIX = 'eb-';
@@ -49,6 +50,7 @@ export function toHeaders(raw: Readonly<Record<string, unknown>> | undefined): H
     if (value === undefined) continue;
     const nameBytes = Buffer.byteLength(name);
     if (nameBytes > 128 || nameBytes === 0) throw new ConfigurationError('Header names have 1 to 128 bytes.');
+    if (!isWellFormed(name)) throw new ConfigurationError('The name of a header has half of a surrogate pair.');
     if (isReservedHeader(name)) {
       throw new ConfigurationError(`Header "${name}" is reserved. Choose a name without the prefixes "eb-" and "x-".`);
     }
@@ -57,7 +59,8 @@ export function toHeaders(raw: Readonly<Record<string, unknown>> | undefined): H
     }
     count++;
     bytes += nameBytes + (typeof value === 'string' ? Buffer.byteLength(value) : 8);
-    headers[name] = value;
+    // as it arrives from a broker, so that rules judge the same everywhere
+    headers[name] = typeof value === 'string' ? toWellFormed(value) : value;
   }
   if (count > LIMITS.headerCount)
     throw new ConfigurationError(`A message has at most ${LIMITS.headerCount} headers; got ${count}.`);

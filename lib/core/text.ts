@@ -8,6 +8,16 @@ export function truncateBytes(text: string, limit: number): string {
   return bytes.toString('utf8', 0, end) + marker;
 }
 
+/** Whether it arrives as it was sent: UTF-8 has no bytes for half of a surrogate pair. */
+export function isWellFormed(text: string): boolean {
+  return !/\p{Surrogate}/u.test(text);
+}
+
+/** What arrives when it is sent: halves of surrogate pairs become `\uFFFD`. */
+export function toWellFormed(text: string): string {
+  return text.replace(/\p{Surrogate}/gu, '\uFFFD');
+}
+
 /** For a log: what others chose can neither begin a line of its own nor command a terminal. */
 export function onOneLine(text: string): string {
   return text.replace(/[\p{Cc}\u2028\u2029]/gu, (character) => {

@@ -104,6 +104,17 @@ describe('isHeaderValue', () => {
 });
 
 describe('toHeaders', () => {
+  it('takes texts as they arrive from a broker: halves of surrogate pairs are replaced', () => {
+    expect({ ...toHeaders({ a: 'x\ud800', b: '😀', c: '\udc00\ud800y' }) }).toEqual({
+      a: 'x\ufffd',
+      b: '😀',
+      c: '\ufffd\ufffdy',
+    });
+    const error = caught(() => toHeaders({ 'x\ud800': 1 }));
+    expect(error).toBeInstanceOf(ConfigurationError);
+    expect(error.message).toMatch(/surrogate pair/);
+  });
+
   // as a user without TypeScript might
   it.each<[string, unknown]>([
     ['a text', 'region=eu'],

@@ -1,10 +1,30 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { editDistance, globMatches, nearest, onOneLine, truncateBytes } from '../../../lib/core/text.js';
+import {
+  editDistance,
+  globMatches,
+  isWellFormed,
+  nearest,
+  onOneLine,
+  toWellFormed,
+  truncateBytes,
+} from '../../../lib/core/text.js';
 
 const MARKER = '…';
 /** Letters of 1, 2, 3 and 4 bytes. */
 const wide = fc.string({ unit: fc.constantFrom('a', 'Z', 'é', '€', '…', '😀', '𝒳'), maxLength: 60 });
+
+describe('isWellFormed and toWellFormed', () => {
+  it('tell whether a text arrives as it was sent, and what arrives', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: fc.constantFrom('a', '\ud83d', '\ude00', '€'), maxLength: 20 }), (text) => {
+        const arrives = Buffer.from(text).toString();
+        expect(toWellFormed(text)).toBe(arrives);
+        expect(isWellFormed(text)).toBe(arrives === text);
+      }),
+    );
+  });
+});
 
 describe('truncateBytes', () => {
   it.each([
