@@ -158,7 +158,7 @@ export class Consumption {
     };
   }
 
-  /** On a direct exchange wildcards are plain characters, which is seldom what was meant. */
+  /** On such exchanges wildcards are plain characters, which is seldom what was meant. */
   private warnOfLiterals(definition: GroupDefinition): void {
     const { name, handler } = this.exchangeOf(definition).events.exchange;
     if (handler.type !== 'direct' && handler.type !== 'x-rtopic') return;

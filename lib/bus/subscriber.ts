@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { withDeadline } from '../core/deadline.js';
 import { ConfigurationError, ConnectionError } from '../core/errors.js';
-import type { BindingRule } from '../core/exchange.js';
+import type { BindingHeaders, BindingRule } from '../core/exchange.js';
 import type { BusLogger } from '../core/logger.js';
 import type { Headers, Message } from '../core/message.js';
-import { listOf, shape, text } from '../core/options.js';
+import { anyText, listOf, shape, text } from '../core/options.js';
 import type { Transport } from '../core/transport.js';
 import type { BusExchanges } from './bus-exchanges.js';
 import type { Consumption } from './consumption.js';
@@ -22,8 +22,9 @@ export interface SubscribeOptions extends Omit<ConsumeGroupOptions, 'enabled'> {
   readonly group?: string;
   /** Name of the exchange, one of the option `exchanges`. Default: the main one. */
   readonly exchange?: string;
-  /** For headers exchanges. */
-  readonly headers?: Headers;
+  /** For exchanges of type `headers`: which must be there, and equal; with `null`, of any value. */
+  readonly headers?: BindingHeaders;
+  /** Whether all (default) or any of `headers`. */
   readonly match?: 'all' | 'any';
   /** Called when messages may have been missed: a private queue had to be made anew after a reconnect. */
   readonly onGap?: () => void;
@@ -98,7 +99,10 @@ export class Subscriber {
     handler: Pick<HandlerRegistration, 'invoke' | 'event' | 'schema'>,
   ): GroupDefinition {
     const { options, exchanges, transport } = this.parts;
-    const rule: Omit<BindingRule, 'pattern'> = { ...(headers && { headers }), ...(match && { match }) };
+    const rule: Omit<BindingRule, 'pattern'> = {
+      ...(headers !== undefined && { headers }),
+      ...(match !== undefined && { match }),
+    };
     const registration: HandlerRegistration = {
       place: `subscribe(${patterns.join(', ')})`,
       group: shared ?? `${options.service ?? 'app'}.subscription.${id}`,
@@ -114,7 +118,8 @@ export class Subscriber {
       'subscribe options',
       problems,
     );
-    listOf(text(), 1)(patterns, 'pattern', problems);
+    // where headers say what is wanted, no pattern needs to
+    listOf(headers === undefined ? text() : anyText, 1)(patterns, 'pattern', problems);
     if (problems.length > 0) throw new ConfigurationError(problems);
     const [definition] = defineGroups([registration], options, exchanges, transport.capabilities);
     if (!definition) throw new ConfigurationError('subscribe() needs at least one pattern.');

@@ -44,6 +44,11 @@ export function text(pattern?: RegExp, hint?: string): Check {
   };
 }
 
+/** A string, also an empty one: of a pattern or topic that has a meaning. */
+export const anyText: Check = (value, path, problems) => {
+  if (typeof value !== 'string') problems.push(`${path} must be a string, not ${kindOf(value)}.`);
+};
+
 export function oneOf(values: readonly unknown[]): Check {
   return (value, path, problems) => {
     if (values.includes(value)) return;

@@ -2,7 +2,7 @@ import 'reflect-metadata';
 import type { ConsumeGroupOptions } from '../bus/event-bus.options.js';
 import type { EventClass, EventDefinition } from '../bus/event-definition.js';
 import type { BatchOptions } from '../bus/group-definition.js';
-import type { Headers } from '../core/message.js';
+import type { BindingHeaders } from '../core/exchange.js';
 import type { StandardSchema } from '../core/schema.js';
 import type { DeclareMode } from '../core/transport.js';
 import { writeParams } from './handler-params.js';
@@ -22,8 +22,13 @@ export interface OnEventOptions extends Omit<ConsumeGroupOptions, 'enabled'> {
   readonly startFrom?: 'new' | 'earliest';
   /** Standard Schema (zod, valibot, …) that a payload must fit; what does not is dead-lettered at once. */
   readonly schema?: StandardSchema;
-  /** For headers exchanges: which headers must be there and equal. */
-  readonly headers?: Headers;
+  /**
+   * For exchanges of type `headers`: which headers must be there, and equal in value and type; with `null`, of any value.
+   *
+   * @example
+   * @OnEvent('', { headers: { format: 'pdf', signedBy: null } })
+   */
+  readonly headers?: BindingHeaders;
   /** Whether all (default) or any of `headers`. */
   readonly match?: 'all' | 'any';
   /**

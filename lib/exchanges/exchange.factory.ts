@@ -4,9 +4,10 @@ import type { ExchangeHandler } from '../core/exchange.js';
 import { DirectExchange } from './direct.exchange.js';
 import { FanoutExchange } from './fanout.exchange.js';
 import { HeadersExchange } from './headers.exchange.js';
+import { RTopicExchange } from './rtopic.exchange.js';
 import { TopicExchange } from './topic.exchange.js';
 
-export const EXCHANGE_TYPES = ['topic', 'direct', 'fanout', 'headers'] as const;
+export const EXCHANGE_TYPES = ['topic', 'direct', 'fanout', 'headers', 'x-rtopic'] as const;
 export type ExchangeType = (typeof EXCHANGE_TYPES)[number];
 
 export function createExchangeHandler(type: ExchangeType): ExchangeHandler {
@@ -19,6 +20,8 @@ export function createExchangeHandler(type: ExchangeType): ExchangeHandler {
       return new FanoutExchange();
     case 'headers':
       return new HeadersExchange();
+    case 'x-rtopic':
+      return new RTopicExchange();
     default:
       throw new ConfigurationError(`Unknown exchange type. Known: ${EXCHANGE_TYPES.join(', ')}.`);
   }

@@ -1,9 +1,14 @@
+import { type BindingIndex, ScanningIndex } from '../core/binding-index.js';
 import { ConfigurationError } from '../core/errors.js';
 import type { BindingRule, ExchangeHandler, Routable } from '../core/exchange.js';
-import { isHeaderValue, isReservedHeader } from '../core/headers.js';
+import { type AskedHeader, askedOf, assertAskedHeaders, canMeet, isGiven } from './header-rules.js';
+import { HeadersIndex } from './headers-index.js';
 import { assertWords } from './topic-limits.js';
 
-/** Routes by headers: all (or any) of those that a binding names must be present and equal. */
+/**
+ * Routes by headers: all (or any) of those that a binding names must be there, and equal in value and type. `null` in a binding
+ * asks only that the header is there. All numbers are of one type: `1` and `1.0` are equal, as are `0` and `-0`.
+ */
 export class HeadersExchange implements ExchangeHandler {
   readonly type = 'headers';
   readonly usesHeaders = true;
@@ -12,44 +17,47 @@ export class HeadersExchange implements ExchangeHandler {
     assertWords('Pattern', rule.pattern ?? '');
     const { match = 'all', headers = {} } = rule;
     if (match !== 'all' && match !== 'any') throw new ConfigurationError(`match must be 'all' or 'any'.`);
+    assertAskedHeaders(headers);
     if (match === 'any' && Object.keys(headers).length === 0) {
       throw new ConfigurationError(`match: 'any' without headers never matches. Name at least one header.`);
     }
-    for (const [name, value] of Object.entries(headers)) {
-      if (!isHeaderValue(value))
-        throw new ConfigurationError(`Header "${name}" must be a string, a boolean or a finite number.`);
-    }
-    const reserved = Object.keys(headers).find(isReservedHeader);
-    if (reserved !== undefined)
-      throw new ConfigurationError(`Header "${reserved}" is reserved and cannot be bound to.`);
   }
 
   assertTopic(topic: string): void {
     assertWords('Topic', topic);
   }
 
-  matches(rule: BindingRule, message: Routable): boolean {
-    const wanted = Object.entries(rule.headers ?? {});
-    const holds = ([name, value]: [string, unknown]): boolean =>
-      Object.hasOwn(message.headers, name) && message.headers[name] === value;
-    return rule.match === 'any' ? wanted.some(holds) : wanted.every(holds);
+  matches(rule: BindingRule, { headers }: Routable): boolean {
+    const asked = askedOf(rule);
+    return rule.match === 'any'
+      ? asked.some((one) => isGiven(one, headers))
+      : asked.every((one) => isGiven(one, headers));
   }
 
-  /** What matches less is more specific: a subset never loses to what contains it. */
+  /**
+   * What matches less is more specific: a subset never loses to what contains it. Of equally many headers, those with a value
+   * win over those that must only be there.
+   */
   specificity(rule: BindingRule): readonly number[] {
-    const count = Object.keys(rule.headers ?? {}).length;
-    if (count === 0) return [0, 0];
-    return rule.match === 'any' && count > 1 ? [1, -count] : [2, count];
+    const asked = askedOf(rule);
+    if (asked.length === 0) return [0, 0, 0];
+    const values = asked.filter(([, value]) => value !== null).length;
+    return rule.match === 'any' && asked.length > 1 ? [1, -asked.length, values] : [2, asked.length, values];
   }
 
   overlap(a: BindingRule, b: BindingRule): boolean {
-    const left = Object.entries(a.headers ?? {});
-    const right = Object.entries(b.headers ?? {});
-    const agrees = ([name, value]: [string, unknown], other: [string, unknown][]): boolean =>
-      other.every(([n, v]) => n !== name || v === value);
-    if (a.match === 'any' && b.match === 'any') return left.some((l) => right.some((r) => agrees(l, [r])));
+    const left = askedOf(a);
+    const right = askedOf(b);
+    const agrees = (one: AskedHeader, others: readonly AskedHeader[]): boolean =>
+      others.every((other) => canMeet(one, other));
+    if (a.match === 'any' && b.match === 'any') return left.some((l) => right.some((r) => canMeet(l, r)));
     if (a.match === 'any') return left.some((l) => agrees(l, right));
     if (b.match === 'any') return right.some((r) => agrees(r, left));
     return left.every((l) => agrees(l, right));
+  }
+
+  createIndex<T>(): BindingIndex<T> {
+    // a subclass may match otherwise
+    return this.matches === HeadersExchange.prototype.matches ? new HeadersIndex() : new ScanningIndex(this);
   }
 }

@@ -1,4 +1,5 @@
-function words(text: string): string[] {
+/** The empty text has no words; else a word may be empty. */
+export function words(text: string): string[] {
   return text === '' ? [] : text.split('.');
 }
 

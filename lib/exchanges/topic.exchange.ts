@@ -1,6 +1,9 @@
+import { type BindingIndex, ScanningIndex } from '../core/binding-index.js';
 import type { BindingRule, ExchangeHandler, Routable } from '../core/exchange.js';
+import { assertNoHeaders } from './header-rules.js';
 import { assertWords } from './topic-limits.js';
 import { patternsOverlap, topicMatches, topicSpecificity } from './topic-matcher.js';
+import { TopicIndex } from './word-index.js';
 
 /** Routes by pattern: `*` stands for one word, `#` for any number of words. */
 export class TopicExchange implements ExchangeHandler {
@@ -9,6 +12,7 @@ export class TopicExchange implements ExchangeHandler {
 
   assertRule(rule: BindingRule): void {
     assertWords('Pattern', rule.pattern ?? '#');
+    assertNoHeaders(this.type, rule);
   }
 
   assertTopic(topic: string): void {
@@ -25,5 +29,10 @@ export class TopicExchange implements ExchangeHandler {
 
   overlap(a: BindingRule, b: BindingRule): boolean {
     return patternsOverlap(a.pattern ?? '#', b.pattern ?? '#');
+  }
+
+  createIndex<T>(): BindingIndex<T> {
+    // a subclass may match otherwise
+    return this.matches === TopicExchange.prototype.matches ? new TopicIndex() : new ScanningIndex(this);
   }
 }

@@ -36,6 +36,7 @@ it('the main entry exports exactly these values', () => {
     'OnEvent',
     'PublishRejectedError',
     'PublishTimeoutError',
+    'RTopicExchange',
     'RetryLaterError',
     'TopicExchange',
     'TopologyConflictError',
@@ -50,5 +51,5 @@ it('the main entry exports exactly these values', () => {
 });
 
 it('the testing entry exports exactly these values', () => {
-  expect(Object.keys(testing).sort()).toEqual(['CONTRACT_CASES', 'planContract']);
+  expect(Object.keys(testing).sort()).toEqual(['CONTRACT_CASES', 'checkExchangeHandler', 'planContract']);
 });

@@ -12,6 +12,7 @@ import type { ExchangeHandler } from '../../../lib/core/exchange.js';
 import type { InboxStore } from '../../../lib/core/inbox.js';
 import type { TransportCapabilities } from '../../../lib/core/transport.js';
 import { DirectExchange } from '../../../lib/exchanges/direct.exchange.js';
+import { HeadersExchange } from '../../../lib/exchanges/headers.exchange.js';
 import { TopicExchange } from '../../../lib/exchanges/topic.exchange.js';
 import { until } from '../../../lib/testing/contract/until.js';
 import { fakeParts } from '../support/buses.js';
@@ -54,9 +55,11 @@ function setUp({ options, handler = TOPIC, capabilities, parts }: SetUp = {}) {
 describe('Consumption', () => {
   describe('the source', () => {
     it('of a shared group is its durable queue', () => {
+      const handler = new HeadersExchange();
       const { add } = setUp({
         options: { service: 'shop', namespace: 'dev', consume: { concurrency: 4 } },
         capabilities: { ordered: 'per-key', replay: true },
+        handler,
       });
       const rules = [{ pattern: 'a' }, { pattern: 'b', headers: { x: 1 } }];
       const group = add({ rules, ordered: 'key', startFrom: 'earliest', declare: 'check' });
@@ -64,7 +67,7 @@ describe('Consumption', () => {
         owner: 'dev.shop',
         deadLetterGroup: 'dev.shop.broadcast',
         group: 'dev.mail',
-        bindings: rules.map((rule) => ({ ...rule, exchange: { name: 'events', handler: TOPIC } })),
+        bindings: rules.map((rule) => ({ ...rule, exchange: { name: 'events', handler } })),
         prefetch: 8,
         ordered: 'key',
         startFrom: 'earliest',

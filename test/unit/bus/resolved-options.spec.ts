@@ -307,7 +307,7 @@ describe('resolveOptions: values', () => {
     [
       'exchange.type',
       'topics',
-      'exchange.type must be one of "topic", "direct", "fanout", "headers". Did you mean "topic"?',
+      'exchange.type must be one of "topic", "direct", "fanout", "headers", "x-rtopic". Did you mean "topic"?',
     ],
     ['exchange.name', '#', 'exchange.name must be 1 to 200 letters, digits or . : _ -.'],
     ['serializer', 'jsn', 'serializer must be one of "json". Did you mean "json"?'],

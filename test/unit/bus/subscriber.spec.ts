@@ -4,6 +4,7 @@ import type { SubscribeOptions } from '../../../lib/bus/subscriber.js';
 import { BusClosedError, ConfigurationError, ConnectionError } from '../../../lib/core/errors.js';
 import type { StandardSchema } from '../../../lib/core/schema.js';
 import type { Transport } from '../../../lib/core/transport.js';
+import { HeadersExchange } from '../../../lib/exchanges/headers.exchange.js';
 import { aBus } from '../support/buses.js';
 import { deferred, settled } from '../support/deferred.js';
 import { FakeDelivery } from '../support/fake.delivery.js';
@@ -61,7 +62,7 @@ describe('subscribe', () => {
   });
 
   it('hands on policy and header rules', async () => {
-    const { bus, transport } = aBus();
+    const { bus, transport } = aBus({}, { exchange: new HeadersExchange() });
     await bus.subscribe('a', ignore, {
       headers: { region: 'eu' },
       match: 'any',

@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import {
+  anyText,
   bool,
   type Check,
   either,
@@ -57,6 +58,8 @@ describe('bool, func, text', () => {
     ['func', func, class {}],
     ['text', text(), 'x'],
     ['text', text(), ' '],
+    ['anyText', anyText, ''],
+    ['anyText', anyText, 'x'],
     ['text', text(/^a+$/, 'one or more a'), 'aaa'],
   ])('%s accepts its kind', (_, check, value) => {
     expect(complaints(check, value)).toEqual([]);
@@ -70,6 +73,8 @@ describe('bool, func, text', () => {
     ['func', func, [], 'option must be a function, not an array.'],
     ['text', text(), '', 'option must be a non-empty string.'],
     ['text', text(), 1, 'option must be a string, not a number.'],
+    ['anyText', anyText, 1, 'option must be a string, not a number.'],
+    ['anyText', anyText, null, 'option must be a string, not null.'],
     ['text', text(), {}, 'option must be a string, not an object.'],
     ['text', text(), null, 'option must be a string, not null.'],
     ['text', text(/^a+$/, 'one or more a'), 'b', 'option must be one or more a.'],

@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { ConfigurationError } from '../../../lib/core/errors.js';
+import type { BindingRule } from '../../../lib/core/exchange.js';
 import { DirectExchange } from '../../../lib/exchanges/direct.exchange.js';
 import {
   createExchangeHandler,
@@ -9,6 +10,7 @@ import {
 } from '../../../lib/exchanges/exchange.factory.js';
 import { FanoutExchange } from '../../../lib/exchanges/fanout.exchange.js';
 import { HeadersExchange } from '../../../lib/exchanges/headers.exchange.js';
+import { RTopicExchange } from '../../../lib/exchanges/rtopic.exchange.js';
 import { TopicExchange } from '../../../lib/exchanges/topic.exchange.js';
 import { caught } from '../support/caught.js';
 
@@ -18,6 +20,7 @@ describe('createExchangeHandler', () => {
     ['direct', DirectExchange],
     ['fanout', FanoutExchange],
     ['headers', HeadersExchange],
+    ['x-rtopic', RTopicExchange],
   ] as const)('makes %s', (type, expected) => {
     expect(createExchangeHandler(type)).toBeInstanceOf(expected);
   });
@@ -84,6 +87,30 @@ describe.each(EXCHANGE_TYPES)('limits of a %s exchange', (type) => {
     expect(pattern.message).toMatch(/^Pattern /);
     expect(pattern.message.length).toBeLessThan(200);
   });
+
+  it.each(['\ud800', 'a.\udc00', 'a.\ud83d', `${'a'.repeat(200)}\ud800`])(
+    'refuses half of a surrogate pair: %j',
+    (value) => {
+      for (const check of [() => exchange.assertTopic(value), () => exchange.assertRule({ pattern: value })]) {
+        const error = caught(check);
+        expect(error).toBeInstanceOf(ConfigurationError);
+        expect(error.message).toMatch(/surrogate pair/);
+      }
+      expect(() => exchange.assertTopic('a.😀')).not.toThrow();
+    },
+  );
+
+  it.each<BindingRule>([{ headers: { x: 1 } }, { match: 'all' }, { headers: {} }])(
+    'takes %j only if it looks at headers',
+    (rule) => {
+      const error = caught(() => {
+        exchange.assertRule(rule);
+        throw new Error('it was taken');
+      });
+      expect(error.message).toMatch(exchange.usesHeaders ? 'it was taken' : `"${type}"`);
+      expect(error instanceof ConfigurationError).toBe(!exchange.usesHeaders);
+    },
+  );
 
   it.each([1, null, {}, ['a']])('refuses %p as a topic', (value) => {
     expect(caught(() => exchange.assertTopic(value as string))).toBeInstanceOf(ConfigurationError);

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { ConfigurationError } from '../../../lib/core/errors.js';
-import { type BindingRule, compareSpecificity } from '../../../lib/core/exchange.js';
+import { type BindingHeaders, type BindingRule, compareSpecificity } from '../../../lib/core/exchange.js';
 import type { Headers } from '../../../lib/core/message.js';
 import { HeadersExchange } from '../../../lib/exchanges/headers.exchange.js';
 import { caught } from '../support/caught.js';
@@ -14,7 +14,17 @@ const ALL: readonly Headers[] = [undefined, 1, 2].flatMap((x) =>
     [undefined, 1, 2].map((z) => ({ ...(x && { x }), ...(y && { y }), ...(z && { z }) }) as Headers),
   ),
 );
-const RULES: readonly BindingRule[] = ALL.flatMap((headers) => [
+/** What rules can ask for: as above, or any value. */
+const ASKED: readonly BindingHeaders[] = [undefined, 1, 2, null].flatMap((x) =>
+  [undefined, 1, null].flatMap((y) =>
+    [undefined, 1, null].map((z) => ({
+      ...(x !== undefined && { x }),
+      ...(y !== undefined && { y }),
+      ...(z !== undefined && { z }),
+    })),
+  ),
+);
+const RULES: readonly BindingRule[] = ASKED.flatMap((headers) => [
   { headers, match: 'all' },
   { headers, match: 'any' },
 ]);
@@ -22,7 +32,9 @@ const RULES: readonly BindingRule[] = ALL.flatMap((headers) => [
 /** Written without a look at the library. */
 function matchesByTheBook({ headers = {}, match = 'all' }: BindingRule, given: Headers): boolean {
   let hits = 0;
-  for (const name in headers) if (name in given && given[name] === headers[name]) hits++;
+  for (const name in headers) {
+    if (name in given && (headers[name] === null || given[name] === headers[name])) hits++;
+  }
   return match === 'any' ? hits > 0 : hits === Object.keys(headers).length;
 }
 
@@ -59,6 +71,15 @@ describe('HeadersExchange', () => {
     ['false is not absent', { headers: { a: false } }, {}, false],
     ['the empty string is present', { headers: { a: '' } }, { a: '' }, true],
     ['names have case', { headers: { A: 1 } }, { a: 1 }, false],
+    ['anything is there', { headers: { a: null } }, { a: 'x' }, true],
+    ['anything is there: false', { headers: { a: null } }, { a: false }, true],
+    ['anything is there: the empty string', { headers: { a: null } }, { a: '' }, true],
+    ['nothing is there', { headers: { a: null } }, { b: 1 }, false],
+    ['one is there, one is equal', { headers: { a: null, b: 1 } }, { a: 'x', b: 1 }, true],
+    ['one is there, one is not equal', { headers: { a: null, b: 1 } }, { a: 'x', b: 2 }, false],
+    ['any: one is there', { headers: { a: null, b: 1 }, match: 'any' }, { a: 'x', b: 2 }, true],
+    ['any: none is there', { headers: { a: null, b: 1 }, match: 'any' }, { b: 2 }, false],
+    ['0 and -0 are one number', { headers: { a: 0 } }, { a: -0 }, true],
     ['1 and 1.0 are one number', { headers: { a: 1.0 } }, { a: 1 }, true],
   ])('%s', (_, rule, headers, expected) => {
     expect(exchange.matches(rule, message(headers))).toBe(expected);
@@ -88,8 +109,11 @@ describe('HeadersExchange', () => {
       fc.constantFrom<string | number | boolean>(0, 1, '1', '', true, false),
       { maxKeys: 3 },
     );
+    const rules = fc.dictionary(fc.constantFrom('a', 'b', 'c'), fc.constantFrom(0, 1, '1', '', true, false, null), {
+      maxKeys: 3,
+    });
     fc.assert(
-      fc.property(headers, fc.constantFrom('all', 'any', undefined), headers, (asked, match, given) => {
+      fc.property(rules, fc.constantFrom('all', 'any', undefined), headers, (asked, match, given) => {
         const rule: BindingRule = match === undefined ? { headers: asked } : { headers: asked, match };
         expect(exchange.matches(rule, message(given))).toBe(matchesByTheBook(rule, given));
       }),
@@ -108,6 +132,7 @@ describe('HeadersExchange', () => {
     it('accepts what can match', () => {
       expect(() => exchange.assertRule({ headers: { a: 1, b: 'x', c: false }, match: 'any' })).not.toThrow();
       expect(() => exchange.assertRule({ headers: { a: 1 } })).not.toThrow();
+      expect(() => exchange.assertRule({ headers: { a: null }, match: 'any' })).not.toThrow();
       expect(() => exchange.assertRule({})).not.toThrow();
     });
 
@@ -116,7 +141,12 @@ describe('HeadersExchange', () => {
       ['any of no headers', { headers: {}, match: 'any' }],
       ['any without headers', { match: 'any' }],
       ['a value that is an object', { headers: { a: { b: 1 } } }],
-      ['a value that is null', { headers: { a: null } }],
+      ['a value with half of a surrogate pair', { headers: { a: '\ud800' } }],
+      ['a name with half of a surrogate pair', { headers: { '\ud800': 1 } }],
+      ['headers that are null', { headers: null }],
+      ['headers that are a list', { headers: ['a'] }],
+      ['headers that are a Map', { headers: new Map([['a', 1]]) }],
+      ['headers that are a text', { headers: 'a' }],
       ['a value that is undefined', { headers: { a: undefined } }],
       ['a value that is NaN', { headers: { a: Number.NaN } }],
       ['a value that is a bigint', { headers: { a: 1n } }],
