@@ -121,25 +121,31 @@ export const ROUTING_CASES: readonly ContractCase[] = [
     }),
   ),
 
-  transportCase('a headers exchange asks for all or any of its headers, equal in value and type', (bench) =>
-    checkRoutes(bench, new HeadersExchange(), {
-      rules: {
-        a: [{ headers: { tier: 'gold', eu: true } }],
-        b: [{ headers: { tier: 'gold', eu: true }, match: 'any' }],
-        c: [{ headers: { level: 3 } }],
-        d: [{ headers: { ratio: 0.5 } }],
-      },
-      messages: [
-        { topic: 'x', headers: { tier: 'gold', eu: true, more: 'x' }, reaches: 'ab' },
-        { topic: 'x', headers: { tier: 'gold' }, reaches: 'b' },
-        { topic: 'x', headers: { tier: 'gold', eu: false }, reaches: 'b' },
-        { topic: 'x', headers: { tier: 'silver', eu: 'true' }, reaches: '' },
-        { topic: 'x', headers: { level: 3 }, reaches: 'c' },
-        { topic: 'x', headers: { level: '3' }, reaches: '' },
-        { topic: 'x', headers: { ratio: 0.5, level: 4 }, reaches: 'd' },
-        { topic: 'x', reaches: '' },
-      ],
-    }),
+  transportCase(
+    'a headers exchange asks for all or any of its headers, equal in value and type, or there with any value',
+    (bench) =>
+      checkRoutes(bench, new HeadersExchange(), {
+        rules: {
+          a: [{ headers: { tier: 'gold', eu: true } }],
+          b: [{ headers: { tier: 'gold', eu: true }, match: 'any' }],
+          c: [{ headers: { level: 3 } }],
+          d: [{ headers: { ratio: 0.5 } }],
+          e: [{ headers: { ratio: null } }],
+          f: [{ headers: { size: 2 ** 60, least: -1e300 } }],
+        },
+        messages: [
+          { topic: 'x', headers: { tier: 'gold', eu: true, more: 'x' }, reaches: 'ab' },
+          { topic: 'x', headers: { tier: 'gold' }, reaches: 'b' },
+          { topic: 'x', headers: { tier: 'gold', eu: false }, reaches: 'b' },
+          { topic: 'x', headers: { tier: 'silver', eu: 'true' }, reaches: '' },
+          { topic: 'x', headers: { level: 3 }, reaches: 'c' },
+          { topic: 'x', headers: { level: '3' }, reaches: '' },
+          { topic: 'x', headers: { ratio: 0.5, level: 4 }, reaches: 'de' },
+          { topic: 'x', headers: { ratio: 'half' }, reaches: 'e' },
+          { topic: 'x', headers: { size: 2 ** 60, least: -1e300 }, reaches: 'f' },
+          { topic: 'x', reaches: '' },
+        ],
+      }),
   ),
 
   transportCase('a group that asks for a message by two bindings gets one copy', async (bench) => {

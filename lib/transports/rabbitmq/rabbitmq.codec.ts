@@ -37,7 +37,8 @@ export interface CopyState {
   readonly failure?: Failure | undefined;
 }
 
-type WireHeaders = Record<string, HeaderValue | { readonly '!': 'double'; readonly value: number } | undefined>;
+type WireField = HeaderValue | { readonly '!': 'double'; readonly value: number } | null | undefined;
+type WireHeaders = Record<string, WireField>;
 type RawHeaders = Readonly<Record<string, unknown>> | undefined;
 export type Received = Pick<ConsumeMessage | GetMessage, 'content' | 'properties' | 'fields'>;
 
@@ -85,8 +86,11 @@ function toWireHeaders(message: Message, copy: CopyState | undefined): WireHeade
   return own;
 }
 
-/** The driver writes every whole number as an integer, and cannot write the large ones. */
-function toField(value: HeaderValue | undefined): WireHeaders[string] {
+/**
+ * How a header is written, of a message and of a binding alike: what differs in type is different to the broker. The driver
+ * writes every whole number as an integer, and cannot write the large ones.
+ */
+export function toField(value: WireField): WireField {
   return typeof value === 'number' && !Number.isSafeInteger(value) ? { '!': 'double', value } : value;
 }
 

@@ -9,6 +9,7 @@ import {
 import type { Binding, Exchange } from '../../core/exchange.js';
 import type { DeclareMode, Source, Topology } from '../../core/transport.js';
 import { accessRefused, type ChannelError, rpc, withChannel } from './rabbitmq.channel.js';
+import { toField } from './rabbitmq.codec.js';
 import {
   assertQueue,
   DEAD_LETTER_ARGUMENTS,
@@ -124,8 +125,12 @@ export function bindingKey({ exchange, pattern, headers, match }: Binding): {
   const { type } = exchange.handler;
   return {
     key: pattern ?? (type === 'topic' ? '#' : ''),
-    args: type === 'headers' ? { ...headers, 'x-match': match ?? 'all' } : {},
+    args: type === 'headers' ? { ...asked(headers), 'x-match': match ?? 'all' } : {},
   };
+}
+
+function asked(headers: Binding['headers'] = {}): Readonly<Record<string, unknown>> {
+  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, toField(value)]));
 }
 
 /** Whether doing the same again cannot help. */
