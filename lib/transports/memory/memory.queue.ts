@@ -34,6 +34,8 @@ export class MemoryQueue {
 
   constructor(
     private source: Source,
+    /** Later ones have larger ones. */
+    readonly number: number,
     private readonly bury: (record: DeadLetterRecord) => void,
     /** As many as a publisher can bring in one turn, so that it cannot outrun consumers that keep up. */
     private readonly perTurn: number,
@@ -45,6 +47,10 @@ export class MemoryQueue {
 
   get depth(): number {
     return this.ready.size + this.timers.size;
+  }
+
+  get bindings(): readonly Binding[] {
+    return this.source.bindings;
   }
 
   accepts(exchange: string, message: Message): boolean {

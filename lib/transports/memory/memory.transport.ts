@@ -1,5 +1,4 @@
 import { BusClosedError, ConfigurationError, PublishTimeoutError } from '../../core/errors.js';
-import type { Exchange } from '../../core/exchange.js';
 import { DEFAULTS } from '../../core/limits.js';
 import type { Message } from '../../core/message.js';
 import { type Outgoing, PublishBacklog } from '../../core/publish-backlog.js';
@@ -21,11 +20,10 @@ import { MemoryDeadLetters } from './memory.dead-letters.js';
 import { copyOf } from './memory.message.js';
 import type { MemorySettings } from './memory.options.js';
 import { MemoryQueue } from './memory.queue.js';
+import { MemoryRoutes } from './memory.routes.js';
 
 const ROUTED: Routed = Object.freeze({ routed: true });
 const NOT_ROUTED: Routed = Object.freeze({ routed: false });
-/** Topics whose queues are remembered; forgotten together, so that endless new topics cost no memory. */
-const ROUTE_CACHE = 1_000;
 
 /**
  * A broker in the process, as strict as a real one: asynchronous, a copy for each group, bounded, with retries and dead
@@ -41,7 +39,7 @@ export class MemoryTransport implements Transport {
   private readonly consumers = new Set<MemoryConsumer>();
   private readonly replies = new Map<string, (message: Message) => void>();
   private readonly retained: { readonly exchange: string; readonly message: Message }[] = [];
-  private readonly routes = new Map<string, readonly MemoryQueue[]>();
+  private readonly routes = new MemoryRoutes();
   private readonly backlog: PublishBacklog;
   private scheduled: NodeJS.Immediate | undefined;
   private closing: Promise<void> | undefined;
@@ -58,7 +56,7 @@ export class MemoryTransport implements Transport {
       delay: 'exact',
       unroutable: true,
       replay: settings.retain > 0,
-      exchangeTypes: ['topic', 'direct', 'fanout', 'headers'],
+      exchangeTypes: ['topic', 'direct', 'fanout', 'headers', 'x-rtopic'],
     };
     this.backlog = new PublishBacklog<Target>(
       settings,
@@ -95,7 +93,7 @@ export class MemoryTransport implements Transport {
       this.consumers.delete(closed);
       if (!this.privateQueues.delete(queue)) return;
       queue.close();
-      this.routes.clear();
+      this.routes.remove(queue);
     });
     this.consumers.add(consumer);
     return consumer;
@@ -161,7 +159,7 @@ export class MemoryTransport implements Transport {
       return;
     }
     if (target.kind === 'exchange') this.retain(target.exchange.name, message);
-    const queues = target.kind === 'group' ? this.only(target.group) : this.bound(target.exchange, message);
+    const queues = target.kind === 'group' ? this.only(target.group) : this.routes.find(target.exchange, message);
     for (const [index, queue] of queues.entries()) {
       queue.push(index === 0 ? message : copyOf(message));
     }
@@ -171,20 +169,6 @@ export class MemoryTransport implements Transport {
   private only(group: string): readonly MemoryQueue[] {
     const queue = this.queues.get(group);
     return queue ? [queue] : [];
-  }
-
-  private bound(exchange: Exchange, message: Message): readonly MemoryQueue[] {
-    const find = (): readonly MemoryQueue[] =>
-      [...this.queues.values(), ...this.privateQueues].filter((queue) => queue.accepts(exchange.name, message));
-    if (exchange.handler.usesHeaders) return find();
-    const key = `${exchange.name}\n${message.topic}`;
-    let queues = this.routes.get(key);
-    if (!queues) {
-      queues = find();
-      if (this.routes.size >= ROUTE_CACHE) this.routes.clear();
-      this.routes.set(key, queues);
-    }
-    return queues;
   }
 
   private retain(exchange: string, message: Message): void {
@@ -208,7 +192,7 @@ export class MemoryTransport implements Transport {
     const existing = this.queues.get(group);
     if (existing) {
       existing.bind(source);
-      this.routes.clear();
+      this.routes.update(existing);
       return existing;
     }
     const queue = this.newQueue(source, group);
@@ -222,7 +206,7 @@ export class MemoryTransport implements Transport {
     const old = this.queues.get(previous);
     if (!old || old.isUsed) return;
     this.queues.delete(previous);
-    this.routes.clear();
+    this.routes.remove(old);
     queue.inherit(old);
     this.deadLetters.move(previous, group);
   }
@@ -237,10 +221,11 @@ export class MemoryTransport implements Transport {
   private newQueue(source: Source, deadLetterGroup: string): MemoryQueue {
     const queue = new MemoryQueue(
       source,
+      ++this.names,
       (letter) => this.deadLetters.bury(deadLetterGroup, letter),
       this.settings.window,
     );
-    this.routes.clear();
+    this.routes.update(queue);
     if (source.startFrom === 'earliest') {
       for (const { exchange, message } of this.retained)
         if (queue.accepts(exchange, message)) queue.push(copyOf(message));
