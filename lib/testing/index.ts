@@ -9,3 +9,4 @@ export {
   type PlannedCase,
   planContract,
 } from './contract/contract.js';
+export { checkExchangeHandler, type ExchangeHandlerSamples } from './exchange-handler.check.js';
