@@ -24,7 +24,7 @@ export class EventRegistry {
   get(value: EventClass | EventDefinition | object): EventDefinition {
     const definition = this.find(value);
     if (definition) return definition;
-    const name = typeof value === 'function' ? value.name : (value.constructor?.name ?? 'object');
+    const name = nameOf(value);
     throw new ConfigurationError(
       `${name || 'An anonymous class'} is not an event: decorate the class with @Event('some.topic'), or publish(topic, payload).`,
     );
@@ -41,4 +41,11 @@ export class EventRegistry {
   private ofClass(type: object): EventDefinition | undefined {
     return Reflect.getMetadata(EVENT_METADATA, type) as EventDefinition | undefined;
   }
+}
+
+/** Also of what a caller without types hands over. */
+function nameOf(value: unknown): string {
+  if (value === undefined || value === null) return String(value);
+  if (typeof value === 'function') return value.name;
+  return (value as { readonly constructor?: { readonly name?: string } }).constructor?.name ?? 'object';
 }

@@ -52,6 +52,9 @@ describe('EventRegistry', () => {
     ['an anonymous class', (() => class {})(), 'An anonymous class is not an event'],
     ['an object without prototype', Object.create(null), 'object is not an event'],
     ['a plain object', {}, 'Object is not an event'],
+    ['null', null, 'null is not an event'],
+    ['undefined', undefined, 'undefined is not an event'],
+    ['a number', 7, 'Number is not an event'],
   ])('complains of %s that is none, by name', (_, value, text) => {
     expect(problemsOf(() => registry.get(value))).toEqual([expect.stringContaining(text)]);
     expect(registry.get(OrderCreated)).toBe(CREATED);
