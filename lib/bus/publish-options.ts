@@ -10,9 +10,9 @@ export interface EventPublishOptions {
   readonly type?: string;
   /**
    * Strings, finite numbers and booleans: at most 128, and 16 KiB together. Names with the prefixes `eb-` and `x-`, and `CC`
-   * and `BCC`, are reserved.
+   * and `BCC`, are reserved. What is `undefined` is left out.
    */
-  readonly headers?: Readonly<Record<string, string | number | boolean>>;
+  readonly headers?: Readonly<Record<string, string | number | boolean | undefined>>;
   /** Ordering key. */
   readonly key?: string;
   readonly correlationId?: string;
