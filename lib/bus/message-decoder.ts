@@ -23,7 +23,9 @@ export class MessageDecoder {
     this.first = serializers[0];
     for (const serializer of serializers.toReversed()) {
       for (const coding of serializer.contentEncodings ?? PLAIN) {
-        this.readers.set(keyOf(serializer.contentType, coding), serializer);
+        for (const type of [serializer.contentType, ...(serializer.contentTypeAliases ?? [])]) {
+          this.readers.set(keyOf(type, coding), serializer);
+        }
         if (serializer === this.first) this.readers.set(keyOf('', coding), serializer);
       }
     }

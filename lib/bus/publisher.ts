@@ -201,7 +201,7 @@ export class Publisher {
     try {
       return serializer.encode(payload, head);
     } catch (cause) {
-      if (cause instanceof ValidationError) throw cause;
+      if (cause instanceof ValidationError || cause instanceof MessageTooLargeError) throw cause;
       throw new ValidationError(
         `The payload for "${head.topic}" cannot be serialized.`,
         [],

@@ -21,6 +21,8 @@ export interface EncodedBody {
 export interface Serializer {
   /** Media type without parameters, in lower case. */
   readonly contentType: string;
+  /** Other names of that type, which it reads as well: older ones mostly. Default: none. */
+  readonly contentTypeAliases?: readonly string[];
   /** The codings that it reads, each as `contentEncoding` has it; `''` is none. Default: none alone. */
   readonly contentEncodings?: readonly string[];
   encode(payload: unknown, head: MessageHead): Uint8Array | EncodedBody;

@@ -3,6 +3,12 @@ import { LIMITS } from '../core/limits.js';
 /** What neither an encoder nor a decoder passes on. */
 export type JsonHazard = 'depth' | 'prototype';
 
+/** Goes on from "The body" or "it". */
+export const JSON_HAZARDS: Readonly<Record<JsonHazard, string>> = {
+  depth: `is nested deeper than ${LIMITS.depth} levels`,
+  prototype: 'has a property "__proto__", or "constructor" with a "prototype" in it',
+};
+
 /** A name can be written with escapes; nobody escapes these letters for another reason. */
 const ESCAPED_LETTER = /\\u00[567]/;
 const QUOTE = 0x22;

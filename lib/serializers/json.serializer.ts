@@ -1,13 +1,7 @@
-import { isUtf8 } from 'node:buffer';
-import { DecodeError, ValidationError } from '../core/errors.js';
-import { LIMITS } from '../core/limits.js';
+import { ValidationError } from '../core/errors.js';
 import type { Serializer } from '../core/serializer.js';
-import { hazardOf, type JsonHazard } from './json.hazard.js';
-
-const WHY: Readonly<Record<JsonHazard, string>> = {
-  depth: `is nested deeper than ${LIMITS.depth} levels`,
-  prototype: 'has a property "__proto__", or "constructor" with a "prototype" in it',
-};
+import { hazardOf, JSON_HAZARDS } from './json.hazard.js';
+import { parseJson } from './json.parser.js';
 
 /**
  * JSON in UTF-8, as RFC 8259 has it: without a byte order mark, and at most 1,000 levels deep. Names by which a prototype
@@ -40,25 +34,12 @@ export class JsonSerializer implements Serializer {
     const hazard = hazardOf(text, () => JSON.parse(text));
     if (hazard) {
       // no consumer would take it
-      throw new ValidationError(`The payload was not published: it ${WHY[hazard]}.`, [], {}, 'UNSERIALIZABLE');
+      throw new ValidationError(`The payload was not published: it ${JSON_HAZARDS[hazard]}.`, [], {}, 'UNSERIALIZABLE');
     }
     return Buffer.from(text);
   }
 
   decode(body: Uint8Array): unknown {
-    const bytes = Buffer.isBuffer(body) ? body : Buffer.from(body.buffer, body.byteOffset, body.byteLength);
-    // decoding would silently put U+FFFD in place of what is not UTF-8
-    if (!isUtf8(bytes)) throw new DecodeError(`The body is not valid UTF-8 (${body.byteLength} bytes).`);
-    const json = bytes.toString('utf8');
-    let value: unknown;
-    try {
-      value = JSON.parse(json);
-    } catch {
-      // the engine's own text quotes the body, so it is not kept
-      throw new DecodeError(`The body is not valid JSON (${body.byteLength} bytes).`);
-    }
-    const hazard = hazardOf(json, () => value);
-    if (hazard) throw new DecodeError(`The body ${WHY[hazard]}.`);
-    return value;
+    return parseJson(body);
   }
 }

@@ -30,6 +30,19 @@ describe('MessageDecoder', () => {
     expect(decode({ contentType: 'text/plain', body: Buffer.from('"one"') })).toBe('"one"');
   });
 
+  it('reads with a serializer under each name of its type, also when it is not the first', () => {
+    const packed: Serializer = {
+      ...text,
+      contentType: 'application/b',
+      contentTypeAliases: ['application/a', 'application/c'],
+    };
+    const body = Buffer.from('one');
+    for (const contentType of ['application/a', 'Application/B', 'application/c; v=1']) {
+      expect(new MessageDecoder([packed]).decode(aMessage({ contentType, body }))).toBe('one');
+      expect(new MessageDecoder([json, packed]).decode(aMessage({ contentType, body }))).toBe('one');
+    }
+  });
+
   it.each<[string, Partial<Message>, string]>([
     ['another content type', { contentType: 'text/html' }, 'The content type is not one that this bus decodes.'],
     ['a packed body', { contentEncoding: 'gzip' }, 'The content encoding is not one that this bus decodes.'],
