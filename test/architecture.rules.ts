@@ -18,7 +18,7 @@ const NEST = ['@nestjs/common', '@nestjs/core', 'rxjs'];
 const LAYERS: Readonly<Record<string, Layer>> = {
   core: { layers: [], packages: [] },
   exchanges: { layers: ['core'], packages: [] },
-  serializers: { layers: ['core'], packages: [] },
+  serializers: { layers: ['core'], packages: ['msgpackr', 'protobufjs'] },
   'transports/*': { layers: ['core'], packages: [] },
   'transports/rabbitmq': { layers: ['core'], packages: ['amqplib', 'amqp-connection-manager'] },
   // transport.registry.ts
