@@ -13,6 +13,12 @@ export const LIMITS = Object.freeze({
   internalHeaderBytes: 1_024,
   /** Arrays and objects within each other, in a body of JSON. */
   depth: 1_000,
+  /** Values in a structured body, those that are there again by reference counted each time. */
+  structuredValues: 1_000_000,
+  /** Numbers as members of a Set or keys of a Map in a structured body; in several of them, the root of the squares' sum. */
+  structuredNumberKeys: 5_000,
+  /** Decimal digits of a BigInt in a structured body. */
+  bigintDigits: 10_000,
   /** A forged attempt number is brought down to this. */
   attempt: 1_000,
   deferrals: 100,
