@@ -65,14 +65,24 @@ export { HeadersExchange } from './exchanges/headers.exchange.js';
 export { RTopicExchange } from './exchanges/rtopic.exchange.js';
 export { TopicExchange } from './exchanges/topic.exchange.js';
 export { InjectEventBus } from './inject-event-bus.decorator.js';
+export { BytesSerializer } from './serializers/bytes.serializer.js';
 export type { CloudEventAttributes, CloudEventValue } from './serializers/cloud-event.attributes.js';
 export {
   CloudEventsSerializer,
   type CloudEventsSerializerOptions,
   type ReceivedCloudEvent,
 } from './serializers/cloud-events.serializer.js';
+export { type CompressionOptions, compressed } from './serializers/compressed.serializer.js';
+export { encrypted } from './serializers/encrypted.serializer.js';
+export type { EncryptionKey, EncryptionOptions } from './serializers/encryption-keys.js';
 export { JsonSerializer } from './serializers/json.serializer.js';
+export { MsgpackSerializer } from './serializers/msgpack.serializer.js';
 export { NestEnvelopeSerializer, type NestEnvelopeSerializerOptions } from './serializers/nest-envelope.serializer.js';
+export type { Int64Form } from './serializers/protobuf.int64.js';
+export { type ProtobufOptions, ProtobufSerializer } from './serializers/protobuf.serializer.js';
+export { SERIALIZER_NAMES, type SerializerName } from './serializers/serializer.factory.js';
+export { StructuredSerializer } from './serializers/structured.serializer.js';
+export { TextSerializer } from './serializers/text.serializer.js';
 export type { MemoryTransportOptions } from './transports/memory/memory.options.js';
 export { MemoryTransport } from './transports/memory/memory.transport.js';
 export type { RabbitMqRaw } from './transports/rabbitmq/rabbitmq.connection.js';

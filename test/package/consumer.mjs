@@ -28,6 +28,18 @@ await check('loads nestjs-event-bus/testing, which exports something', async () 
   assert.notEqual(Object.keys(await load('nestjs-event-bus/testing')).length, 0);
 });
 
+await check('what needs an optional package says how to install it', async () => {
+  await assert.rejects(bus.MsgpackSerializer.load(), { code: 'CONFIGURATION', message: /npm install msgpackr$/ });
+  const schema = { source: 'syntax = "proto3"; message A {}' };
+  await assert.rejects(bus.ProtobufSerializer.load(schema), {
+    code: 'CONFIGURATION',
+    message: /npm install protobufjs$/,
+  });
+  const payload = new Map([['a', 1n]]);
+  const structured = new bus.StructuredSerializer();
+  assert.deepEqual(structured.decode(structured.encode(payload)), payload);
+});
+
 await check('import and require give the same classes', async () => {
   const other = format === 'cjs' ? await import('nestjs-event-bus') : require('nestjs-event-bus');
   assert.equal(other.EventBusService, bus.EventBusService);
