@@ -1,11 +1,12 @@
 // npm run bench            ratios to the raw client, in one run (about 3 minutes)
-// npm run bench -- memory  one part: bounds, routing, memory or rabbitmq
+// npm run bench -- memory  one part: bounds, routing, serializers, memory or rabbitmq
 // npm run bench -- --quick a smoke run: the ratios mean little, the bounds are checked all the same
 import { type BoundsResult, checkBounds } from './bounds.bench.js';
 import type { Comparison } from './measure.js';
 import { benchmarkMemory } from './memory.bench.js';
 import { benchmarkRabbitMq } from './rabbitmq.bench.js';
 import { benchmarkRouting } from './routing.bench.js';
+import { benchmarkSerializers } from './serializers.bench.js';
 
 const quick = process.argv.includes('--quick');
 const chosen = process.argv.slice(2).filter((argument) => !argument.startsWith('--'));
@@ -24,6 +25,7 @@ if (runs('bounds')) {
 }
 if (runs('routing')) bounds.push(...(await benchmarkRouting(quick)));
 const comparisons: Comparison[] = [];
+if (runs('serializers')) comparisons.push(...(await benchmarkSerializers(quick)));
 if (runs('memory')) comparisons.push(...(await benchmarkMemory(quick)));
 if (runs('rabbitmq')) comparisons.push(...(await benchmarkRabbitMq(url, quick)));
 for (const { title, rateRatio, cpuRatio } of comparisons) {

@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { attacks } from './attacks.proof.js';
+import { bombs } from './bombs.proof.js';
 import { crashes } from './crashes.proof.js';
 import { delays } from './delays.proof.js';
 import { deploys } from './deploys.proof.js';
@@ -34,6 +35,7 @@ const PROOFS: readonly Proof[] = [
   deploys,
   rename,
   attacks,
+  bombs,
   fuzz,
   leaks,
   mutation,
