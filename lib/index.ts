@@ -11,7 +11,6 @@ export type {
   ExchangeOptions,
   ExchangeTypeName,
   TransportOptions,
-  UnroutablePolicy,
 } from './bus/event-bus.options.js';
 export type { EventBusStats, GroupStats } from './bus/event-bus.stats.js';
 export type { EventContext } from './bus/event-context.js';
@@ -26,6 +25,8 @@ export type {
 } from './bus/publish-options.js';
 export type { EventMessage, SubscribeHandler, SubscribeOptions } from './bus/subscriber.js';
 export type { Subscription } from './bus/subscription.js';
+export type { UnroutableMessage } from './bus/unroutable-message.js';
+export type { UnroutablePolicy } from './bus/unroutable-policy.js';
 export type { BindingIndex } from './core/binding-index.js';
 export type { Constructor } from './core/constructor.js';
 export type { Delivery, Failure, Settlement } from './core/delivery.js';

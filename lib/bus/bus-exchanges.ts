@@ -13,15 +13,17 @@ export interface BusExchange {
   /** As users call it: without the namespace. */
   readonly name: string;
   readonly events: ExchangeTarget;
-  /** What reaches every instance. Absent of an alternate exchange: what comes there is kept for one group. */
+  /** What reaches every instance. Absent of an alternate exchange. */
   readonly broadcasts?: ExchangeTarget;
+  /** Of an alternate exchange: the group for which all is kept that comes there, without the namespace. */
+  readonly keptBy?: string;
 }
 
 /** The exchanges of one bus by name: the one of the option `exchange`, those of `exchanges`, and the alternate of each. */
 export class BusExchanges {
   readonly main: BusExchange;
   private readonly named = new Map<string, BusExchange>();
-  private readonly alternates = new Map<string, BusExchange>();
+  private readonly alternateByName = new Map<string, BusExchange>();
 
   constructor(
     options: Pick<ResolvedOptions, 'exchange' | 'namespace'>,
@@ -36,7 +38,11 @@ export class BusExchanges {
       const made: BusExchange = { name, events: target(''), broadcasts: target('.broadcast') };
       this.named.set(name, made);
       const alternate = `${name}.ae`;
-      this.alternates.set(alternate, { name: alternate, events: target('.ae', new FanoutExchange()) });
+      this.alternateByName.set(alternate, {
+        name: alternate,
+        events: target('.ae', new FanoutExchange()),
+        keptBy: `${name}.unroutable`,
+      });
       return made;
     };
     this.main = add(options.exchange.name, handler);
@@ -48,13 +54,18 @@ export class BusExchanges {
     return [...this.named.values()];
   }
 
+  /** The alternate one of each. */
+  get alternates(): readonly BusExchange[] {
+    return [...this.alternateByName.values()];
+  }
+
   find(name: string | undefined): BusExchange | undefined {
-    return name === undefined ? this.main : (this.named.get(name) ?? this.alternates.get(name));
+    return name === undefined ? this.main : (this.named.get(name) ?? this.alternateByName.get(name));
   }
 
   /** Where what no group of an exchange gets can go. */
   alternateOf({ name }: BusExchange): BusExchange | undefined {
-    return this.alternates.get(`${name}.ae`);
+    return this.alternateByName.get(`${name}.ae`);
   }
 
   /** @throws ConfigurationError for a name that is not in the options */

@@ -1,6 +1,7 @@
 import { pause, withDeadline } from '../core/deadline.js';
 import { BusClosedError, ConnectionError } from '../core/errors.js';
 import { describeError } from '../core/failure.js';
+import type { AlternateQueues } from './alternate-queues.js';
 import type { BusExchanges } from './bus-exchanges.js';
 import type { ActiveGroup, Consumption } from './consumption.js';
 import type { EventBusParts } from './event-bus.parts.js';
@@ -32,6 +33,7 @@ export class BusLifecycle {
     private readonly parts: EventBusParts,
     private readonly consumption: Consumption,
     private readonly exchanges: BusExchanges,
+    private readonly alternates: AlternateQueues,
   ) {}
 
   get status(): EventBusStatus {
@@ -84,7 +86,8 @@ export class BusLifecycle {
     this.warnOfStrangers(definitions.map(({ name }) => name));
     this.phase = 'starting';
     this.decorated = definitions.map((definition) => this.consumption.add(definition));
-    const sources = this.decorated.filter((g) => g.definition.delivery === 'shared').map((g) => g.source);
+    const handled = this.decorated.filter((g) => g.definition.delivery === 'shared').map((g) => g.source);
+    const sources = [...new Set([...handled, ...this.alternates.sources])];
     const exchanges = this.exchanges.declared.flatMap(({ events, broadcasts }) => [
       events.exchange,
       ...(broadcasts ? [broadcasts.exchange] : []),
@@ -151,6 +154,7 @@ export class BusLifecycle {
         unbind: definition.unbind ?? [],
       })),
       previous: shared.flatMap(({ source }) => source.previous ?? []),
+      unhandled: this.alternates.groups,
       unbind: () => Promise.all(shared.flatMap(({ source }) => (source.unbind ? transport.declare(source) : []))),
       logger,
     });

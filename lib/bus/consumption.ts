@@ -96,6 +96,12 @@ export class Consumption {
     return group;
   }
 
+  /** The source of a group that is known here, by its full name. */
+  findSource(group: string): Source | undefined {
+    for (const { source } of this.groups) if (source.group === group) return source;
+    return undefined;
+  }
+
   /** Consumes for one group: its durable queue, or its private one. */
   async start(group: ActiveGroup, signal?: AbortSignal): Promise<void> {
     group.isStarting = true;

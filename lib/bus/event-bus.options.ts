@@ -7,8 +7,8 @@ import type { Serializer } from '../core/serializer.js';
 import type { Transport } from '../core/transport.js';
 import type { ExchangeType } from '../exchanges/exchange.factory.js';
 import type { SerializerName } from '../serializers/serializer.factory.js';
-
-export type UnroutablePolicy = 'warn' | 'reject' | 'ignore';
+import type { UnroutableMessage } from './unroutable-message.js';
+import type { UnroutablePolicy } from './unroutable-policy.js';
 
 export interface ConsumeGroupOptions {
   /** `false`: declared, so that nothing becomes unroutable, but not consumed by this process. */
@@ -76,8 +76,26 @@ export interface EventBusOptions {
     readonly timeoutMs?: number;
     /** Unconfirmed messages in flight. Default 1 000. */
     readonly window?: number;
-    /** When no group gets an event. Default `warn`: once per topic, and counted. */
+    /**
+     * What becomes of an event that no group gets. Default `warn`: once per topic. `reject`: the publish rejects. `ignore`.
+     * `store`: for `popUnroutables()`. `alternate-exchange`: kept by the transport for the group `<exchange>.unroutable`.
+     */
     readonly unroutable?: UnroutablePolicy;
+    /** How much of what no group got `store` keeps in memory; beyond it the oldest is dropped, and counted. */
+    readonly unroutableStore?: {
+      /** Default 1 000. */
+      readonly messages?: number;
+      /** Of bodies, headers and topics. Default 16 MiB. */
+      readonly bytes?: number;
+    };
+    /**
+     * Called for each event that no group gets, unless that is to be ignored; nobody waits for it, and what it throws is
+     * logged. What it publishes itself should have a group, or `unroutable: 'ignore'`, for it is called for that too.
+     *
+     * @example
+     * onUnroutable: ({ topic, replyText }) => metrics.count('unroutable', { topic, replyText })
+     */
+    readonly onUnroutable?: (unroutable: UnroutableMessage) => unknown;
     /** What may wait while the broker is away or the window is full. */
     readonly buffer?: {
       /** Default 10 000. */

@@ -23,7 +23,10 @@ export interface EventBusStats {
   readonly published: number;
   readonly confirmed: number;
   readonly failed: number;
+  /** Events that no group got, whatever became of them. */
   readonly unroutable: number;
+  /** Of those, what `popUnroutables()` will not give: there was no room. */
+  readonly unroutableDropped: number;
   readonly groups: Readonly<Record<string, GroupStats>>;
 }
 
@@ -50,6 +53,7 @@ export class PublishCounters {
   confirmed = 0;
   failed = 0;
   unroutable = 0;
+  unroutableDropped = 0;
 
   read(): Omit<EventBusStats, 'groups'> {
     return Object.assign({}, this);

@@ -1,6 +1,7 @@
 import type { Observable } from 'rxjs';
 import { Described } from '../core/described.js';
 import { BusClosedError, ConfigurationError } from '../core/errors.js';
+import { AlternateQueues } from './alternate-queues.js';
 import { type BusExchange, BusExchanges } from './bus-exchanges.js';
 import { BusLifecycle, type EventBusStatus } from './bus-lifecycle.js';
 import { Consumption } from './consumption.js';
@@ -16,12 +17,15 @@ import type { EventPublishOptions, OutgoingEvent, PublishAllResult, PublishRecei
 import { Publisher, type PublishKind } from './publisher.js';
 import { type EventMessage, type SubscribeHandler, type SubscribeOptions, Subscriber } from './subscriber.js';
 import type { Subscription } from './subscription.js';
+import type { UnroutableMessage } from './unroutable-message.js';
+import { Unroutables } from './unroutables.js';
 
 /** The bus without Nest: publish, subscribe, status, and the steps of its life that the Nest layer calls in order. */
 export class EventBus extends Described {
   protected readonly registry = new EventRegistry();
   private readonly exchanges: BusExchanges;
   private readonly counters = new PublishCounters();
+  private readonly unroutables: Unroutables;
   private readonly publisher: Publisher;
   private readonly consumption: Consumption;
   private readonly subscriber: Subscriber;
@@ -37,13 +41,29 @@ export class EventBus extends Described {
     }
     const exchanges = new BusExchanges(options, parts.exchange, parts.exchanges);
     this.exchanges = exchanges;
-    const { unroutable, maxMessageBytes } = options.publish;
+    const { maxMessageBytes, timeoutMs } = options.publish;
+    const decoder = decoderOf(parts);
+    this.unroutables = new Unroutables({
+      publish: options.publish,
+      isKnown: transport.capabilities.unroutable,
+      decoder,
+      counters: this.counters,
+      logger,
+    });
+    const alternates = new AlternateQueues({
+      options,
+      exchanges,
+      transport,
+      sourceOf: (group) => this.consumption.findSource(group),
+    });
     this.publisher = new Publisher({
       service: options.service,
       exchanges,
       transport,
       serializer,
-      unroutable,
+      timeoutMs,
+      unroutables: this.unroutables,
+      alternates,
       maxMessageBytes,
       counters: this.counters,
       logger,
@@ -54,13 +74,13 @@ export class EventBus extends Described {
       options,
       transport,
       exchanges,
-      decoder: decoderOf(parts),
+      decoder,
       logger,
       emit: (topic, payload, o) => this.publish(topic, payload, o),
       middleware: parts.consumeMiddleware,
       inbox: parts.inbox,
     });
-    this.lifecycle = new BusLifecycle(parts, this.consumption, exchanges);
+    this.lifecycle = new BusLifecycle(parts, this.consumption, exchanges, alternates);
     this.subscriber = new Subscriber({ ...parts, exchanges }, this.consumption, this.registry);
   }
 
@@ -131,6 +151,19 @@ export class EventBus extends Described {
    */
   publishAll(events: Iterable<OutgoingEvent> | AsyncIterable<OutgoingEvent>): Promise<PublishAllResult> {
     return publishAll(events, this.parts.options.publish.window, (event) => this.publishOne(event));
+  }
+
+  /**
+   * Gives the events that no group got and that were published with `unroutable: 'store'`, the oldest first, and forgets them.
+   * They are in the memory of this process only, the latest 1 000 and 16 MiB of them unless `publish.unroutableStore` says
+   * otherwise; `stats().unroutableDropped` counts what was dropped.
+   *
+   * @example
+   * for (const { topic, payload, id, headers } of bus.popUnroutables()) await bus.publish(topic, payload, { id, headers });
+   * @publicApi
+   */
+  popUnroutables(): readonly UnroutableMessage[] {
+    return this.unroutables.pop();
   }
 
   /**

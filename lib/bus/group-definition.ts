@@ -95,6 +95,7 @@ export function defineGroups(
       checkRights(name, handlers, exchange, problems);
     } else problems.push(`${first.place}: ${exchanges.complaintAbout(first.exchange)}`);
     for (const other of others) checkSame(name, first, other, options, problems);
+    checkKept(name, first, exchanges, problems);
     checkAlone(name, handlers, problems);
     const group: GroupDefinition = {
       name,
@@ -172,6 +173,20 @@ function checkSame(
   if (different.length === 0) return;
   problems.push(
     `Group "${name}": ${first.place} and ${other.place} ask for different ${different.join(', ')}. A group has one policy: give both the same options.`,
+  );
+}
+
+/** A queue that keeps what no group gets, bound to anything else, would keep what others get too. */
+function checkKept(
+  name: string,
+  { exchange, delivery, place }: HandlerRegistration,
+  exchanges: BusExchanges,
+  problems: string[],
+): void {
+  const alternate = exchanges.alternates.find(({ keptBy }) => keptBy === name);
+  if (!alternate || delivery !== 'shared' || exchange === alternate.name) return;
+  problems.push(
+    `${place}: group "${name}" is the one for which events are kept that nobody else gets. Say exchange: "${alternate.name}" to handle them, or choose another group.`,
   );
 }
 

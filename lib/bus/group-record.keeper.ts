@@ -26,6 +26,8 @@ export interface KeeperOptions {
   readonly present: readonly PresentGroup[];
   /** Names that groups had before: what takes them over takes care of them. */
   readonly previous: readonly string[];
+  /** Groups whose queues are there without a handler, and are meant to be: what no group gets waits in them. */
+  readonly unhandled?: readonly string[];
   /** Takes away once more what is not wanted: a process of the version before binds it again whenever it reconnects. */
   readonly unbind: () => Promise<unknown>;
   readonly logger: BusLogger;
@@ -46,8 +48,8 @@ export class GroupRecordKeeper {
   constructor(private readonly options: KeeperOptions) {}
 
   get vanished(): readonly VanishedGroup[] {
-    const { present, previous } = this.options;
-    const known = new Set([...present.map(({ name }) => name), ...previous]);
+    const { present, previous, unhandled = [] } = this.options;
+    const known = new Set([...present.map(({ name }) => name), ...previous, ...unhandled]);
     return this.kept.flatMap(({ name, queue, seenAt }) =>
       queue?.consumers === 0 && !known.has(name) ? [{ group: name, messages: queue.messages, seenAt }] : [],
     );

@@ -18,6 +18,7 @@ import type { Transport } from '../core/transport.js';
 import { EXCHANGE_TYPES, isExchangeHandler } from '../exchanges/exchange.factory.js';
 import { SERIALIZER_NAMES } from '../serializers/serializer.factory.js';
 import type { EventBusOptions, TransportOptions } from './event-bus.options.js';
+import { UNROUTABLE_POLICIES } from './unroutable-policy.js';
 
 const MS = integer(1, 86_400_000);
 const COUNT = integer(1, 1_000_000);
@@ -107,7 +108,9 @@ const OPTIONS: Shape = {
   publish: shape({
     timeoutMs: MS,
     window: integer(1, 100_000),
-    unroutable: oneOf(['warn', 'reject', 'ignore']),
+    unroutable: oneOf(UNROUTABLE_POLICIES),
+    unroutableStore: shape({ messages: COUNT, bytes: integer(1, 2 ** 40) }),
+    onUnroutable: func,
     maxMessageBytes: integer(1, 128 * 1_048_576),
     buffer: shape({ messages: integer(0, 10_000_000), bytes: integer(0, 2 ** 40), onFull: oneOf(['reject', 'wait']) }),
   }),

@@ -1,4 +1,4 @@
-import type { UnroutablePolicy } from './event-bus.options.js';
+import type { UnroutablePolicy } from './unroutable-policy.js';
 
 /** What one publish may ask for; every field is optional. */
 export interface EventPublishOptions {
@@ -24,7 +24,10 @@ export interface EventPublishOptions {
   readonly delayMs?: number;
   /** Bound for this publish, in milliseconds. Default: `publish.timeoutMs` of the bus. */
   readonly timeoutMs?: number;
-  /** What happens when no group gets it. Default: `publish.unroutable` of the bus. */
+  /**
+   * What becomes of it when no group gets it. Default: `publish.unroutable` of the bus. With `background`, `reject` is as
+   * `warn`: nobody is there to catch it.
+   */
   readonly unroutable?: UnroutablePolicy;
   /** Stops waiting: rejects with the signal's reason. What was sent by then may still arrive. */
   readonly signal?: AbortSignal;

@@ -1,5 +1,4 @@
-import { ConfigurationError, MessageTooLargeError, UnroutableError, ValidationError } from '../core/errors.js';
-import type { Exchange } from '../core/exchange.js';
+import { ConfigurationError, MessageTooLargeError, ValidationError } from '../core/errors.js';
 import { toHeaders } from '../core/headers.js';
 import { IdSource } from '../core/id-source.js';
 import type { BusLogger } from '../core/logger.js';
@@ -8,15 +7,15 @@ import { ANY, bool, integer, oneOf, shape, text } from '../core/options.js';
 import { compose, type Middleware } from '../core/pipeline.js';
 import { validate } from '../core/schema.js';
 import type { EncodedBody, MessageHead, Serializer } from '../core/serializer.js';
-import type { Routed, Target, Transport, TransportPublishOptions } from '../core/transport.js';
+import type { Returned, Routed, Target, Transport, TransportPublishOptions } from '../core/transport.js';
+import type { AlternateQueues } from './alternate-queues.js';
 import type { BusExchanges, ExchangeTarget } from './bus-exchanges.js';
-import type { UnroutablePolicy } from './event-bus.options.js';
 import type { PublishCounters } from './event-bus.stats.js';
 import type { EventDefinition } from './event-definition.js';
 import type { EventPublishOptions, PublishReceipt } from './publish-options.js';
+import { UNROUTABLE_POLICIES } from './unroutable-policy.js';
+import type { Unroutables } from './unroutables.js';
 
-/** Topics for which the warning "no group" was given; forgotten together, so that it stays bounded. */
-const WARNED = 1_000;
 const AS_THE_BUS: TransportPublishOptions = Object.freeze({});
 const WAIT: TransportPublishOptions = Object.freeze({ onFull: 'wait' });
 const NO_OPTIONS: EventPublishOptions = Object.freeze({});
@@ -33,7 +32,7 @@ const OPTIONS_SHAPE = shape({
   expiresInMs: integer(1, 2 ** 40),
   delayMs: integer(0, 30 * 86_400_000),
   timeoutMs: integer(1, 86_400_000),
-  unroutable: oneOf(['warn', 'reject', 'ignore']),
+  unroutable: oneOf(UNROUTABLE_POLICIES),
   signal: ANY,
   background: bool,
 });
@@ -41,10 +40,14 @@ const OPTIONS_SHAPE = shape({
 /** To one member of each group, or to every instance. */
 export type PublishKind = 'events' | 'broadcasts';
 
-export interface Stored {
+interface Stored {
   readonly state: 'confirmed' | 'stored';
   readonly routed?: boolean;
+  readonly returned?: Returned;
 }
+
+/** What became of a message, and what a middleware has made of it before it was sent. */
+type Sent = (Stored | Routed) & { readonly message?: Message };
 
 /** The last step of a publish. An outbox takes the place of the direct one and answers `stored`. */
 export interface PublishStage {
@@ -56,7 +59,10 @@ export interface PublisherOptions {
   readonly exchanges: BusExchanges;
   readonly transport: Transport;
   readonly serializer: Serializer;
-  readonly unroutable: UnroutablePolicy;
+  /** Default for each publish. */
+  readonly timeoutMs: number;
+  readonly unroutables: Unroutables;
+  readonly alternates: AlternateQueues;
   readonly maxMessageBytes: number;
   readonly counters: PublishCounters;
   readonly logger: BusLogger;
@@ -69,7 +75,6 @@ export interface PublisherOptions {
 export class Publisher {
   private readonly stage: PublishStage;
   private readonly ids = new IdSource();
-  private readonly warned = new Set<string>();
   private readonly around: ReturnType<typeof compose<{ message: Message }>> | undefined;
 
   constructor(private readonly options: PublisherOptions) {
@@ -91,61 +96,108 @@ export class Publisher {
   ): Promise<PublishReceipt> {
     const { counters } = this.options;
     counters.published++;
-    let target: ExchangeTarget;
     let message: Message;
-    let outcome: Stored | Routed;
+    let outcome: Sent;
     try {
-      if (options !== NO_OPTIONS) assertOptions(options);
-      target = this.targetOf(kind, options.exchange);
+      if (options !== NO_OPTIONS) this.assertOptions(options);
+      const target = this.targetOf(kind, options.exchange);
       target.exchange.handler.assertTopic(topic);
       const schema = definition?.schema;
       const checked = schema ? await validate(schema, payload, `The payload for "${topic}"`) : payload;
       message = this.toMessage(topic, checked, options, definition);
-      if (options.background) return this.inBackground(target, message, options);
+      if (options.background) return this.inBackground(kind, target, message, options);
       outcome = await this.send(target, message, transportOptions(options, wait));
     } catch (error) {
       counters.failed++;
       throw error;
     }
-    return this.receipt(target, message, outcome, options);
+    return this.receipt(kind, message, outcome, options);
+  }
+
+  private assertOptions(options: EventPublishOptions): void {
+    const problems: string[] = [];
+    OPTIONS_SHAPE(options, 'publish options', problems);
+    if (problems.length > 0) throw new ConfigurationError(problems);
+    if (options.unroutable !== undefined) this.options.unroutables.assertKnown(options.unroutable);
   }
 
   private targetOf(kind: PublishKind, name: string | undefined): ExchangeTarget {
     const exchange = this.options.exchanges.get(name);
     const target = exchange[kind];
-    if (target) return target;
-    throw new ConfigurationError(`"${exchange.name}" is for one group; nothing can be broadcast there.`);
+    if (target && exchange.keptBy === undefined) return target;
+    throw new ConfigurationError(
+      `"${exchange.name}" takes only what no group of its exchange gets. Publish to that exchange.`,
+    );
   }
 
-  private send(target: ExchangeTarget, message: Message, options: TransportPublishOptions): Promise<Stored | Routed> {
+  private send(target: ExchangeTarget, message: Message, options: TransportPublishOptions): Promise<Sent> {
     if (this.around) return this.sendThrough(this.around, target, message, options);
     return this.stage.send(target, message, options);
   }
 
-  private inBackground(target: ExchangeTarget, message: Message, options: EventPublishOptions): PublishReceipt {
+  private inBackground(
+    kind: PublishKind,
+    target: ExchangeTarget,
+    message: Message,
+    options: EventPublishOptions,
+  ): PublishReceipt {
     const { id, topic } = message;
+    const { unroutable = this.options.unroutables.policy } = options;
+    // nobody is there to catch it
+    const judged: EventPublishOptions = unroutable === 'reject' ? { ...options, unroutable: 'warn' } : options;
+    const onFailed = (error: unknown): void => {
+      this.options.logger.error(`"${topic}" (${id}), published in the background, was not sent: ${String(error)}`);
+    };
     this.send(target, message, transportOptions(options, false)).then(
-      (outcome) => this.receipt(target, message, outcome, { ...options, unroutable: 'warn' }),
+      async (outcome) => {
+        await Promise.resolve(this.receipt(kind, message, outcome, judged)).catch(onFailed);
+      },
       (error: unknown) => {
         this.options.counters.failed++;
-        this.options.logger.error(`"${topic}" (${id}), published in the background, was not sent: ${String(error)}`);
+        onFailed(error);
       },
     );
     return { id, topic, state: 'queued' };
   }
 
   private receipt(
-    { exchange }: ExchangeTarget,
-    { id, topic }: Message,
-    outcome: Stored | Routed,
-    { unroutable = this.options.unroutable }: EventPublishOptions,
-  ): PublishReceipt {
+    kind: PublishKind,
+    message: Message,
+    outcome: Sent,
+    options: EventPublishOptions,
+  ): PublishReceipt | Promise<PublishReceipt> {
+    const { id, topic } = message;
     if ('state' in outcome && outcome.state === 'stored') return { id, topic, state: 'stored' };
-    this.options.counters.confirmed++;
     const { routed } = outcome;
-    if (routed === undefined) return { id, topic, state: 'confirmed' };
-    if (!routed) this.onUnroutable(exchange, topic, unroutable);
-    return { id, topic, state: 'confirmed', routed };
+    if (routed === false) return this.unrouted(kind, message, outcome, options);
+    this.options.counters.confirmed++;
+    return routed === undefined ? { id, topic, state: 'confirmed' } : { id, topic, state: 'confirmed', routed };
+  }
+
+  private async unrouted(
+    kind: PublishKind,
+    message: Message,
+    { message: sent = message, returned }: Sent,
+    options: EventPublishOptions,
+  ): Promise<PublishReceipt> {
+    const { id, topic, timestamp } = message;
+    const { counters, exchanges, unroutables, alternates } = this.options;
+    const { unroutable: policy = unroutables.policy, timeoutMs = this.options.timeoutMs, signal } = options;
+    const exchange = exchanges.get(options.exchange);
+    const broadcast = kind === 'broadcasts';
+    if (policy !== 'alternate-exchange') counters.confirmed++;
+    unroutables.meet({ exchange, broadcast, message: sent, returned, at: Date.now() }, policy);
+    if (policy === 'alternate-exchange') {
+      try {
+        const time = { end: timestamp + timeoutMs, timeoutMs, signal };
+        await alternates.keep(exchange, sent, time, (target, m, o) => this.stage.send(target, m, o));
+      } catch (error) {
+        counters.failed++;
+        throw error;
+      }
+      counters.confirmed++;
+    }
+    return { id, topic, state: 'confirmed', routed: false };
   }
 
   private async sendThrough(
@@ -153,11 +205,12 @@ export class Publisher {
     target: Target,
     message: Message,
     options: TransportPublishOptions,
-  ): Promise<Stored | Routed> {
+  ): Promise<Sent> {
     const context = { message };
-    let outcome: Stored | Routed | undefined;
+    let outcome: Sent | undefined;
     await around(context, async () => {
-      outcome = await this.stage.send(target, context.message, options);
+      const { message: sent } = context;
+      outcome = { ...(await this.stage.send(target, sent, options)), message: sent };
     });
     if (!outcome)
       throw new ConfigurationError('A publish middleware did not call next(); throw an error to refuse a message.');
@@ -210,17 +263,6 @@ export class Publisher {
       );
     }
   }
-
-  private onUnroutable(exchange: Exchange, topic: string, policy: UnroutablePolicy): void {
-    this.options.counters.unroutable++;
-    if (policy === 'reject') throw new UnroutableError(exchange.name, topic);
-    if (policy === 'ignore' || this.warned.has(topic)) return;
-    if (this.warned.size >= WARNED) this.warned.clear();
-    this.warned.add(topic);
-    this.options.logger.warn(
-      `No group is bound to exchange "${exchange.name}" for topic "${topic}": nobody got it. Said once per topic.`,
-    );
-  }
 }
 
 function applyTo(message: { -readonly [K in keyof Message]: Message[K] }, encoded: EncodedBody): void {
@@ -238,10 +280,4 @@ function transportOptions({ timeoutMs, signal }: EventPublishOptions, wait: bool
   if (signal !== undefined) options.signal = signal;
   if (wait) options.onFull = 'wait';
   return options;
-}
-
-function assertOptions(options: EventPublishOptions): void {
-  const problems: string[] = [];
-  OPTIONS_SHAPE(options, 'publish options', problems);
-  if (problems.length > 0) throw new ConfigurationError(problems);
 }

@@ -4,9 +4,11 @@ import type { ExchangeHandler } from '../core/exchange.js';
 import { DEFAULTS, LIMITS } from '../core/limits.js';
 import { DEFAULT_RETRY, fixed, NO_RETRY, type RetryPolicy } from '../core/retry-policy.js';
 import { globMatches } from '../core/text.js';
-import type { ConsumeGroupOptions, EventBusOptions, UnroutablePolicy } from './event-bus.options.js';
+import type { ConsumeGroupOptions, EventBusOptions } from './event-bus.options.js';
 import type { BatchOptions } from './group-definition.js';
 import { MAX_PREFETCH, optionProblems } from './option-checks.js';
+import type { UnroutableMessage } from './unroutable-message.js';
+import type { UnroutablePolicy } from './unroutable-policy.js';
 
 const UNMATCHED = fixed({ attempts: DEFAULTS.unmatchedAttempts, delayMs: DEFAULTS.unmatchedDelayMs });
 
@@ -38,6 +40,8 @@ export interface ResolvedOptions {
     readonly timeoutMs: number;
     readonly window: number;
     readonly unroutable: UnroutablePolicy;
+    readonly unroutableStore: { readonly messages: number; readonly bytes: number };
+    readonly onUnroutable?: (unroutable: UnroutableMessage) => unknown;
     readonly maxMessageBytes: number;
     readonly buffer: { readonly messages: number; readonly bytes: number; readonly onFull: 'reject' | 'wait' };
   };
@@ -75,6 +79,11 @@ export function resolveOptions(raw: EventBusOptions = {}): ResolvedOptions {
       timeoutMs: publish?.timeoutMs ?? DEFAULTS.publishTimeoutMs,
       window: publish?.window ?? DEFAULTS.publishWindow,
       unroutable: publish?.unroutable ?? 'warn',
+      unroutableStore: {
+        messages: publish?.unroutableStore?.messages ?? DEFAULTS.unroutableMessages,
+        bytes: publish?.unroutableStore?.bytes ?? DEFAULTS.unroutableBytes,
+      },
+      ...(publish?.onUnroutable && { onUnroutable: publish.onUnroutable }),
       maxMessageBytes: publish?.maxMessageBytes ?? LIMITS.messageBytes,
       buffer: {
         messages: publish?.buffer?.messages ?? DEFAULTS.bufferMessages,

@@ -1,19 +1,32 @@
 import { isError } from './is-error.js';
 
 /**
- * Settles like `work`, or rejects with `error()` after `ms`. The timer never outlives the work; the work itself goes on
- * and its late outcome is dropped, so use it only where that is harmless.
+ * Settles like `work`, or rejects with `error()` after `ms`, or with the reason of `signal`. The timer never outlives the
+ * work; the work itself goes on and its late outcome is dropped, so use it only where that is harmless.
  */
-export function withDeadline<T>(work: Promise<T>, ms: number, error: () => Error): Promise<T> {
+export function withDeadline<T>(work: Promise<T>, ms: number, error: () => Error, signal?: AbortSignal): Promise<T> {
   return new Promise<T>((resolve, reject) => {
-    const timer = setTimeout(() => reject(error()), ms);
+    const giveUp = (): void => {
+      clearTimeout(timer);
+      reject(signal?.reason);
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener('abort', giveUp);
+      reject(error());
+    }, ms);
+    const tidy = (): void => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', giveUp);
+    };
+    if (signal?.aborted) giveUp();
+    else signal?.addEventListener('abort', giveUp, { once: true });
     work.then(
       (value) => {
-        clearTimeout(timer);
+        tidy();
         resolve(value);
       },
       (cause: unknown) => {
-        clearTimeout(timer);
+        tidy();
         reject(isError(cause) ? cause : new Error(String(cause)));
       },
     );

@@ -39,10 +39,13 @@ export class BusClosedError extends EventBusError {
 
 /** No group is bound for the topic. Nothing was stored anywhere; concerns this publish only. */
 export class UnroutableError extends EventBusError {
-  constructor(exchange: string, topic: string) {
+  /** @param alternate name of the exchange that should have kept it, and leads to no queue either */
+  constructor(exchange: string, topic: string, alternate?: string) {
     super(
       'UNROUTABLE',
-      `No group is bound to exchange "${exchange}" for topic "${topic}". Deploy the subscriber first, or publish with { unroutable: 'warn' }.`,
+      alternate === undefined
+        ? `No group is bound to exchange "${exchange}" for topic "${topic}". Deploy the subscriber first, or publish with { unroutable: 'warn' }.`
+        : `No group is bound to exchange "${exchange}" for topic "${topic}", and no queue to its alternate exchange "${alternate}", which should have kept it. Bind one there, or have it declared here with assert: 'assert'.`,
     );
   }
 }

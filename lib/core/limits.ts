@@ -40,6 +40,8 @@ export const DEFAULTS = Object.freeze({
   publishWindow: 1_000,
   bufferMessages: 10_000,
   bufferBytes: 64 * 1_048_576,
+  unroutableMessages: 1_000,
+  unroutableBytes: 16 * 1_048_576,
   concurrency: 10,
   maxConcurrency: 100,
   handlerTimeoutMs: 60_000,

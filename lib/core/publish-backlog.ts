@@ -1,7 +1,7 @@
 import { Deque } from './deque.js';
 import { BusClosedError, PublishRejectedError } from './errors.js';
 import type { Message } from './message.js';
-import type { Routed, Target, TransportPublishOptions } from './transport.js';
+import type { Returned, Routed, Target, TransportPublishOptions } from './transport.js';
 
 export interface BacklogOptions {
   readonly timeoutMs: number;
@@ -17,7 +17,7 @@ const SWEEP_MS = 100;
 /** One publish from call to settlement. Settles once; whoever comes later is ignored. */
 export class Outgoing<T = Target> {
   /** Set when the broker returned it: no group was bound. */
-  returned = false;
+  returned: Returned | undefined = undefined;
   /** Whether its bytes were handed to the broker at least once. */
   sent = false;
   /** Whether it was in flight when the broker closed the channel. */
@@ -162,7 +162,7 @@ export class PublishBacklog<T = Target> {
   putBack(sent: readonly Outgoing<T>[]): void {
     for (const outgoing of sent.toReversed()) {
       if (outgoing.settled) continue;
-      outgoing.returned = false;
+      outgoing.returned = undefined;
       this.waiting.unshift(outgoing);
       this.waitingBytes += outgoing.message.body.byteLength;
     }

@@ -124,9 +124,19 @@ export interface ReplyPath {
   close(): Promise<void>;
 }
 
+/** How a broker has put it that no queue takes a message. */
+export interface Returned {
+  /** In the numbers of AMQP: 312. */
+  readonly code: number;
+  /** `NO_ROUTE`. */
+  readonly text: string;
+}
+
 export interface Routed {
   /** Whether any group got it. */
   readonly routed: boolean;
+  /** Why not, where the transport can tell. */
+  readonly returned?: Returned;
 }
 
 export interface TransportPublishOptions {

@@ -129,16 +129,6 @@ export const BUS_PUBLISH_CASES: readonly ContractCase[] = [
     },
   ),
 
-  busCase("unroutable: the bus's option is the default of each publish", async (bench) => {
-    const { bus, transport } = await bench.start({ options: { publish: { unroutable: 'reject' } } });
-    if (!transport.capabilities.unroutable) return;
-    await assert.rejects(bus.publish('nobody.cares', 1), { name: 'UnroutableError', code: 'UNROUTABLE' });
-    assert.equal((await bus.publish('nobody.cares', 1, { unroutable: 'ignore' })).routed, false);
-    const { confirmed, failed } = await bus.publishAll([{ topic: 'nobody.cares', payload: 1 }]);
-    assert.equal(confirmed, 0);
-    assert.ok(failed[0]?.error instanceof UnroutableError);
-  }),
-
   busCase('publishAll keeps the order, tells which ones failed, and takes a sequence of any length', async (bench) => {
     const seen = new Log<unknown>('events');
     const OrderListener = orderListener(seen);

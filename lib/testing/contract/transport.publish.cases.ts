@@ -9,6 +9,8 @@ import { createMessage, createMessages, idsOf, toComparable } from './message.fa
 import { quiet } from './until.js';
 
 const SHORT_MS = 150;
+/** How a transport puts it that can tell why nobody got a message. */
+const NO_ROUTE = { code: 312, text: 'NO_ROUTE' };
 
 /** Where a publish goes, what its promise says, and when it ends. */
 export const PUBLISH_CASES: readonly ContractCase[] = [
@@ -16,8 +18,9 @@ export const PUBLISH_CASES: readonly ContractCase[] = [
     const source = bench.shared('group', { bindings: bench.bind('only.this') });
     const transport = await bench.open(source);
     const { deliveries } = await listen(transport, source);
-    const { routed } = await bench.publish(transport, createMessage('something.else'));
-    if (transport.capabilities.unroutable) assert.equal(routed, false);
+    const { routed, returned = NO_ROUTE } = await bench.publish(transport, createMessage('something.else'));
+    if (transport.capabilities.unroutable)
+      assert.deepEqual({ routed, returned }, { routed: false, returned: NO_ROUTE });
     assert.deepEqual(await bench.publish(transport, createMessage('only.this')), { routed: true });
     await deliveries.settle(1);
   }),

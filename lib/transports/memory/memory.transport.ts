@@ -23,7 +23,11 @@ import { MemoryQueue } from './memory.queue.js';
 import { MemoryRoutes } from './memory.routes.js';
 
 const ROUTED: Routed = Object.freeze({ routed: true });
-const NOT_ROUTED: Routed = Object.freeze({ routed: false });
+/** In the words of AMQP, so that nobody has to know what is underneath. */
+const NOT_ROUTED: Routed = Object.freeze({
+  routed: false,
+  returned: Object.freeze({ code: 312, text: 'NO_ROUTE' }),
+});
 
 /**
  * A broker in the process, as strict as a real one: asynchronous, a copy for each group, bounded, with retries and dead

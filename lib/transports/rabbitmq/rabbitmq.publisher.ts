@@ -1,4 +1,4 @@
-import type { ChannelModel, ConfirmChannel, Message as ReturnedMessage } from 'amqplib';
+import type { Message as AmqpMessage, ChannelModel, ConfirmChannel } from 'amqplib';
 import {
   BrokerBlockedError,
   BusClosedError,
@@ -14,12 +14,12 @@ import { type ChannelError, openConfirmChannel, reasonOfClose, rpc, SupervisedCh
 import { RabbitMqChannelWear } from './rabbitmq.channel-wear.js';
 import { type CopyState, toProperties } from './rabbitmq.codec.js';
 import type { RabbitMqLink } from './rabbitmq.link.js';
+import { RabbitMqReturn } from './rabbitmq.return.js';
 import { RabbitMqSuspects } from './rabbitmq.suspects.js';
 import { type AmqpTarget, asBuffer, copyState, exchangeName, routingKeyOf } from './rabbitmq.target.js';
 import { WriteBatch } from './rabbitmq.write-batch.js';
 
 const ROUTED: Routed = Object.freeze({ routed: true });
-const NOT_ROUTED: Routed = Object.freeze({ routed: false });
 
 export interface PublisherSettings extends BacklogOptions {
   /** Unconfirmed messages in flight. */
@@ -61,7 +61,7 @@ export class RabbitMqPublisher {
     this.channel = new SupervisedChannel(link, openConfirmChannel, {
       setUp: async (channel, connection) => {
         this.batch = new WriteBatch(connection);
-        channel.on('return', (returned: ReturnedMessage) => this.onReturn(returned));
+        channel.on('return', (message: AmqpMessage) => this.onReturn(new RabbitMqReturn(message)));
         await settings.prepare(channel, connection);
       },
       onReady: () => {
@@ -218,8 +218,9 @@ export class RabbitMqPublisher {
       this.wear.answered();
       return;
     }
-    if (error === null) outgoing.resolve(outgoing.returned ? NOT_ROUTED : ROUTED);
-    else this.onNack(outgoing);
+    const { returned } = outgoing;
+    if (error !== null) this.onNack(outgoing);
+    else outgoing.resolve(returned === undefined ? ROUTED : { routed: false, returned });
     this.goOn();
   }
 
@@ -250,15 +251,10 @@ export class RabbitMqPublisher {
   }
 
   /** Comes before the confirm of the same message, so the match is near the front. */
-  private onReturn(returned: ReturnedMessage): void {
-    const { messageId } = returned.properties;
-    const { exchange, routingKey } = returned.fields as { readonly exchange: string; readonly routingKey: string };
+  private onReturn(returned: RabbitMqReturn): void {
     for (const outgoing of this.inFlight) {
-      const { target, message } = outgoing;
-      // copies of one message can be on their way to several queues
-      if (message.id !== messageId || outgoing.returned) continue;
-      if (exchangeName(target) !== exchange || routingKeyOf(target, message) !== routingKey) continue;
-      outgoing.returned = true;
+      if (outgoing.returned || !returned.isOf(outgoing.target, outgoing.message)) continue;
+      outgoing.returned = returned.reply;
       return;
     }
   }
