@@ -247,9 +247,9 @@ describe.each(harnesses)('several exchanges on one %s transport', (_, harness) =
       const transport = await bench.open(both);
       const { messages, deliveries } = await listen(transport, both, HOLD);
       expect(await bench.publish(transport, createMessage('a.x'))).toEqual({ routed: true });
-      expect(await bench.publish(transport, createMessage('a.x'), direct)).toEqual({ routed: false });
+      expect(await bench.publish(transport, createMessage('a.x'), direct)).toMatchObject({ routed: false });
       expect(await bench.publish(transport, createMessage('b.*'), direct)).toEqual({ routed: true });
-      expect(await bench.publish(transport, createMessage('b.x'), direct)).toEqual({ routed: false });
+      expect(await bench.publish(transport, createMessage('b.x'), direct)).toMatchObject({ routed: false });
       await deliveries.settle(2);
       expect(messages.map(({ topic }) => topic).toSorted()).toEqual(['a.x', 'b.*']);
     } finally {

@@ -62,13 +62,15 @@ it(
         // only its queue matters
       }
     }
-    const { bus, deadLetters } = await lab.boot({ providers: [Orders] });
+    const options = { publish: { unroutable: 'alternate-exchange' } } as const;
+    const { bus, deadLetters } = await lab.boot({ providers: [Orders], options });
     await Promise.all([bus.publish('orders.created', 'dead'), bus.publish('orders.created', 'again')]);
     await until('the retry queue is declared', () => declaredBy(broker).has('g.retry.1000'));
     await until('a dead letter', async () => (await deadLetters.count('g')) === 1);
     expect(await deadLetters.list('g')).toHaveLength(1);
     const record = `${lab.exchange}.groups.${lab.service}`;
     await until('its groups are written down', () => declaredBy(broker).has(record));
+    const unroutable = `${lab.exchange}.unroutable`;
     const declared = [...declaredBy(broker)];
     const isPrivate = ([name]: (typeof declared)[number]): boolean => name.includes('.private.');
     for (const [, queue] of declared.filter(isPrivate)) expect(queue).toEqual([['exclusive']]);
@@ -84,6 +86,17 @@ it(
         'x-queue-type S quorum',
       ],
       'g.dlq': [['durable'], 'x-delivery-limit I 000f4240', 'x-queue-type S quorum'],
+      // where what no group gets is kept: as the queue of any group
+      [unroutable]: [
+        ['durable'],
+        'x-dead-letter-exchange S ',
+        `x-dead-letter-routing-key S ${unroutable}.dlq`,
+        'x-dead-letter-strategy S at-least-once',
+        'x-delivery-limit b 14',
+        'x-overflow S reject-publish',
+        'x-queue-type S quorum',
+      ],
+      [`${unroutable}.dlq`]: [['durable'], 'x-delivery-limit I 000f4240', 'x-queue-type S quorum'],
       // what is written down of the service's groups, and the lock of whoever changes it
       [record]: [['durable'], 'x-queue-type S classic'],
       [`${record}.lock`]: [['exclusive', 'autoDelete']],

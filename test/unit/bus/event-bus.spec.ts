@@ -203,6 +203,17 @@ describe('EventBus', () => {
     bare.unsubscribe();
   });
 
+  it('refuses what a transport cannot follow that does not tell whether anybody got an event', async () => {
+    const capabilities = { unroutable: false };
+    const { bus } = aBus({}, { capabilities });
+    for (const unroutable of ['reject', 'store', 'alternate-exchange'] as const) {
+      const said = `unroutable: '${unroutable}' is not supported`;
+      expect(() => aBus({ publish: { unroutable } }, { capabilities })).toThrow(said);
+      await expect(bus.publish('a', 1, { unroutable })).rejects.toThrow(said);
+    }
+    await expect(bus.publish('a', 1, { unroutable: 'ignore' })).resolves.toMatchObject({ state: 'confirmed' });
+  });
+
   it('counts what was published and handled', async () => {
     const { bus, transport } = aBus();
     await bus.publish('a', 1);

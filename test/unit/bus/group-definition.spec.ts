@@ -79,6 +79,19 @@ describe('defineGroups', () => {
     ).toHaveLength(3);
   });
 
+  it('leaves the group that keeps what nobody gets to handlers of the alternate exchange', () => {
+    const group = 'events.unroutable';
+    const [kept] = define([registration('A', { group, exchange: 'events.ae', pattern: '#' })]);
+    expect(kept).toMatchObject({ name: group, exchange: 'events.ae' });
+    for (const exchange of [undefined, 'audit', 'audit.ae']) {
+      expect(problems([registration('A', { group, ...(exchange && { exchange }) })])).toEqual([
+        expect.stringMatching(/^A: group "events\.unroutable" .* Say exchange: "events\.ae"/),
+      ]);
+    }
+    expect(define([registration('A', { group, delivery: 'broadcast' })])).toHaveLength(1);
+    expect(define([registration('A', { group: 'own', exchange: 'audit.ae' })])).toHaveLength(1);
+  });
+
   it('refuses a pattern that the exchange refuses, and names its place', () => {
     const rules = [{ pattern: 'fine' }, { pattern: 'x'.repeat(300) }];
     expect(problems([registration('A', { rules })])).toEqual([expect.stringMatching(/^A: .+/)]);

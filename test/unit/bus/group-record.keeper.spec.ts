@@ -31,6 +31,7 @@ function setUp(...answers: readonly (readonly KeptGroup[] | Error)[]) {
     key: 'events.groups.shop',
     present: [MAIL],
     previous: ['post'],
+    unhandled: ['events.unroutable'],
     unbind: async () => void calls.push(['unbind', []]),
     logger,
   });
@@ -67,6 +68,7 @@ describe('GroupRecordKeeper', () => {
       kept({ name: 'gone' }),
       kept({ name: 'of another version', queue: { messages: 3, consumers: 1 } }),
       kept({ name: 'post' }),
+      kept({ name: 'events.unroutable' }),
     ]);
     void keeper.run();
     await jest.advanceTimersByTimeAsync(700_000);

@@ -1,10 +1,15 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { AlternateQueues } from '../../../lib/bus/alternate-queues.js';
 import { BusExchanges } from '../../../lib/bus/bus-exchanges.js';
+import type { EventBusOptions } from '../../../lib/bus/event-bus.options.js';
 import { PublishCounters } from '../../../lib/bus/event-bus.stats.js';
 import type { EventDefinition } from '../../../lib/bus/event-definition.js';
+import { MessageDecoder } from '../../../lib/bus/message-decoder.js';
 import type { EventPublishOptions } from '../../../lib/bus/publish-options.js';
 import { Publisher, type PublisherOptions } from '../../../lib/bus/publisher.js';
 import { resolveOptions } from '../../../lib/bus/resolved-options.js';
+import type { UnroutablePolicy } from '../../../lib/bus/unroutable-policy.js';
+import { Unroutables } from '../../../lib/bus/unroutables.js';
 import {
   ConfigurationError,
   MessageTooLargeError,
@@ -24,16 +29,30 @@ const DAY_MS = 86_400_000;
 const EXCHANGES = new BusExchanges(resolveOptions(), new TopicExchange(), { audit: new FanoutExchange() });
 const TARGET = EXCHANGES.main.events;
 
-function setUp(options: Partial<PublisherOptions> = {}) {
+function setUp(
+  { unroutable = 'warn', ...options }: Partial<PublisherOptions> & { readonly unroutable?: UnroutablePolicy } = {},
+  more: EventBusOptions['publish'] = {},
+) {
   const transport = new FakeTransport();
   const logger = new RecordingLogger();
   const counters = new PublishCounters();
+  const resolved = resolveOptions({ publish: { unroutable, ...more } });
+  const unroutables = new Unroutables({
+    publish: resolved.publish,
+    isKnown: true,
+    decoder: new MessageDecoder([new JsonSerializer()]),
+    counters,
+    logger,
+  });
+  const sourceOf = (): undefined => undefined;
   const publisher = new Publisher({
     service: 'shop',
     exchanges: EXCHANGES,
     transport,
     serializer: new JsonSerializer(),
-    unroutable: 'warn',
+    timeoutMs: resolved.publish.timeoutMs,
+    unroutables,
+    alternates: new AlternateQueues({ options: resolved, exchanges: EXCHANGES, transport, sourceOf }),
     maxMessageBytes: 100,
     counters,
     logger,
@@ -45,7 +64,7 @@ function setUp(options: Partial<PublisherOptions> = {}) {
     definition?: EventDefinition,
     wait?: boolean,
   ) => publisher.publish('events', 'orders.created', payload, more, definition, wait);
-  return { publisher, publish, transport, logger, counters };
+  return { publisher, publish, transport, logger, counters, unroutables };
 }
 
 function schemaOf(validate: StandardSchema['~standard']['validate']): StandardSchema {
@@ -254,7 +273,7 @@ describe('Publisher', () => {
         state: 'confirmed',
         routed: true,
       });
-      expect(counters.read()).toEqual({ published: 1, confirmed: 1, failed: 0, unroutable: 0 });
+      expect(counters.read()).toEqual({ published: 1, confirmed: 1, failed: 0, unroutable: 0, unroutableDropped: 0 });
     });
 
     it('rejects with the error of the transport', async () => {
@@ -262,7 +281,7 @@ describe('Publisher', () => {
       const error = new PublishRejectedError('nack');
       transport.publishing = () => Promise.reject(error);
       await expect(publish()).rejects.toBe(error);
-      expect(counters.read()).toEqual({ published: 1, confirmed: 0, failed: 1, unroutable: 0 });
+      expect(counters.read()).toEqual({ published: 1, confirmed: 0, failed: 1, unroutable: 0, unroutableDropped: 0 });
     });
 
     it.each([
@@ -278,7 +297,7 @@ describe('Publisher', () => {
   });
 
   describe('an event that no group gets', () => {
-    async function unrouted(policy: PublisherOptions['unroutable'], options?: EventPublishOptions) {
+    async function unrouted(policy: UnroutablePolicy, options?: EventPublishOptions) {
       const made = setUp({ unroutable: policy });
       made.transport.publishing = async () => ({ routed: false });
       const outcome = await made.publish(1, { id: 'own', ...options }).catch((error: unknown) => error);
@@ -320,6 +339,102 @@ describe('Publisher', () => {
       expect((await unrouted('reject', { unroutable: 'ignore' })).outcome).toEqual(CONFIRMED);
       expect((await unrouted('ignore', { unroutable: 'reject' })).outcome).toBeInstanceOf(UnroutableError);
     });
+
+    it('is stored as it was sent, and told as the transport has put it', async () => {
+      const { publish, transport, unroutables, logger, counters } = setUp(
+        {
+          unroutable: 'store',
+          middleware: [
+            async (context, next) => {
+              context.message = { ...context.message, headers: { trace: 't-1' } };
+              await next();
+            },
+          ],
+        },
+        { unroutableStore: { messages: 1 } },
+      );
+      transport.publishing = async () => ({ routed: false, returned: { code: 313, text: 'NO_CONSUMERS' } });
+      for (const id of ['a', 'b', 'c']) await publish({ n: 1 }, { id });
+      expect(unroutables.pop()).toEqual([
+        {
+          id: 'c',
+          topic: 'orders.created',
+          exchange: 'events',
+          broadcast: false,
+          payload: { n: 1 },
+          body: new Uint8Array(Buffer.from('{"n":1}')),
+          headers: { trace: 't-1' },
+          message: expect.objectContaining({ id: 'c', source: 'shop' }),
+          replyCode: 313,
+          replyText: 'NO_CONSUMERS',
+          at: NOW,
+        },
+      ]);
+      expect(unroutables.pop()).toEqual([]);
+      expect(counters).toMatchObject({ confirmed: 3, unroutable: 3, unroutableDropped: 2 });
+      expect(logger.lines).toEqual([expect.stringMatching(/^warn: The store of unroutable events is full/)]);
+    });
+
+    it('has no payload where a middleware has made it unreadable, and the code of AMQP where the transport tells none', async () => {
+      const { publish, transport, unroutables } = setUp({
+        unroutable: 'store',
+        middleware: [
+          async (context, next) => {
+            context.message = { ...context.message, body: Buffer.from('{') };
+            await next();
+          },
+        ],
+      });
+      transport.publishing = async () => ({ routed: false });
+      await publish();
+      const [kept] = unroutables.pop();
+      expect(kept).not.toHaveProperty('payload');
+      expect(kept).toMatchObject({ body: new Uint8Array([123]), replyCode: 312, replyText: 'NO_ROUTE' });
+    });
+
+    it('goes to the alternate exchange of its exchange, as it was sent, with the time and the signal that are left', async () => {
+      const { publisher, transport, counters, logger } = setUp({
+        unroutable: 'alternate-exchange',
+        middleware: [
+          async (context, next) => {
+            context.message = { ...context.message, headers: { trace: 't-1' } };
+            await next();
+          },
+        ],
+      });
+      const names = (): readonly unknown[] =>
+        transport.sent.map(({ target }) => target.kind === 'exchange' && target.exchange.name);
+      transport.publishing = async (_, target) => {
+        const isAlternate = target.kind === 'exchange' && target.exchange.name.endsWith('.ae');
+        if (!isAlternate) await jest.advanceTimersByTimeAsync(400);
+        return { routed: isAlternate };
+      };
+      const { signal } = new AbortController();
+      const receipt = await publisher.publish('broadcasts', 'orders.created', 1, {
+        id: 'own',
+        timeoutMs: 1_000,
+        signal,
+      });
+      expect(receipt).toEqual(CONFIRMED);
+      await publisher.publish('events', 'orders.created', 1, { exchange: 'audit' });
+      expect(names()).toEqual(['events.broadcast', 'events.ae', 'audit', 'audit.ae']);
+      const [first, second] = transport.sent;
+      expect(second?.message).toBe(first?.message);
+      expect(second?.message.headers).toEqual({ trace: 't-1' });
+      expect(second?.options).toStrictEqual({ timeoutMs: 600, onFull: 'wait', signal });
+      expect(transport.sent[3]?.options).toStrictEqual({ timeoutMs: 9_600, onFull: 'wait' });
+      expect(counters).toMatchObject({ confirmed: 2, failed: 0, unroutable: 2 });
+      expect(logger.lines).toEqual([]);
+    });
+
+    it('rejects when the alternate exchange does not take it', async () => {
+      const { publish, transport, counters } = setUp({ unroutable: 'alternate-exchange' });
+      const error = new PublishRejectedError('nack');
+      let sent = 0;
+      transport.publishing = () => (sent++ === 0 ? Promise.resolve({ routed: false }) : Promise.reject(error));
+      await expect(publish()).rejects.toBe(error);
+      expect(counters).toMatchObject({ confirmed: 0, failed: 1, unroutable: 1 });
+    });
   });
 
   describe('in the background', () => {
@@ -336,7 +451,7 @@ describe('Publisher', () => {
       expect(counters.confirmed).toBe(0);
       confirm({ routed: true });
       await jest.advanceTimersByTimeAsync(0);
-      expect(counters.read()).toEqual({ published: 1, confirmed: 1, failed: 0, unroutable: 0 });
+      expect(counters.read()).toEqual({ published: 1, confirmed: 1, failed: 0, unroutable: 0, unroutableDropped: 0 });
     });
 
     it('logs and counts a failure', async () => {
@@ -355,6 +470,24 @@ describe('Publisher', () => {
       await jest.advanceTimersByTimeAsync(0);
       expect(logger.lines).toEqual([expect.stringMatching(/^warn: No group/)]);
       expect(counters.failed).toBe(0);
+    });
+
+    it('says nothing of one that nobody cares for', async () => {
+      const { publish, transport, counters, logger } = setUp();
+      transport.publishing = async () => ({ routed: false });
+      await publish(1, { background: true, unroutable: 'ignore' });
+      await jest.advanceTimersByTimeAsync(0);
+      expect(logger.lines).toEqual([]);
+      expect(counters).toMatchObject({ confirmed: 1, unroutable: 1 });
+    });
+
+    it('logs and counts one that could not be kept', async () => {
+      const { publish, transport, counters, logger } = setUp({ unroutable: 'alternate-exchange' });
+      transport.publishing = async () => ({ routed: false });
+      await publish(1, { id: 'own', background: true });
+      await jest.advanceTimersByTimeAsync(0);
+      expect(logger.lines).toEqual([expect.stringMatching(/^error: "orders.created" \(own\).*UnroutableError/)]);
+      expect(counters).toMatchObject({ confirmed: 0, failed: 1, unroutable: 1 });
     });
 
     it('refuses at once what cannot be sent', async () => {

@@ -32,6 +32,7 @@ describe('resolveOptions: defaults', () => {
       timeoutMs: 10_000,
       window: 1_000,
       unroutable: 'warn',
+      unroutableStore: { messages: 1_000, bytes: 16_777_216 },
       maxMessageBytes: 1_048_576,
       buffer: { messages: 10_000, bytes: 67_108_864, onFull: 'reject' },
     },
@@ -95,6 +96,7 @@ describe('resolveOptions: defaults', () => {
 describe('resolveOptions: what is given', () => {
   it('is kept', () => {
     const unmatched = { delaysMs: [1, 2] };
+    const onUnroutable = (): void => undefined;
     const groups = { 'orders.*': { enabled: false, prefetch: 3 } };
     expect(
       resolveOptions({
@@ -108,7 +110,9 @@ describe('resolveOptions: what is given', () => {
         publish: {
           timeoutMs: 2,
           window: 3,
-          unroutable: 'reject',
+          unroutable: 'alternate-exchange',
+          unroutableStore: { messages: 5, bytes: 6 },
+          onUnroutable,
           maxMessageBytes: 4,
           buffer: { messages: 0, bytes: 0, onFull: 'wait' },
         },
@@ -129,7 +133,9 @@ describe('resolveOptions: what is given', () => {
       publish: {
         timeoutMs: 2,
         window: 3,
-        unroutable: 'reject',
+        unroutable: 'alternate-exchange',
+        unroutableStore: { messages: 5, bytes: 6 },
+        onUnroutable,
         maxMessageBytes: 4,
         buffer: { messages: 0, bytes: 0, onFull: 'wait' },
       },
@@ -317,8 +323,14 @@ describe('resolveOptions: values', () => {
     [
       'publish.unroutable',
       'Warn',
-      'publish.unroutable must be one of "warn", "reject", "ignore". Did you mean "warn"?',
+      'publish.unroutable must be one of "warn", "reject", "ignore", "store", "alternate-exchange". Did you mean "warn"?',
     ],
+    [
+      'publish.unroutableStore.messages',
+      0,
+      'publish.unroutableStore.messages must be a whole number from 1 to 1000000; got 0.',
+    ],
+    ['publish.onUnroutable', 'log', 'publish.onUnroutable must be a function, not a string.'],
     ['publish.buffer.onFull', true, 'publish.buffer.onFull must be one of "reject", "wait".'],
     ['consume', [], 'consume must be an object, not an array.'],
     ['consume.enabled', 'yes', 'consume.enabled must be true or false, not a string.'],
@@ -436,6 +448,9 @@ describe('resolveOptions: secrets', () => {
     'publish.timeoutMs',
     'publish.window',
     'publish.unroutable',
+    'publish.unroutableStore',
+    'publish.unroutableStore.messages',
+    'publish.unroutableStore.bytes',
     'publish.maxMessageBytes',
     'publish.buffer',
     'publish.buffer.messages',

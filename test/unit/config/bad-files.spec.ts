@@ -218,7 +218,7 @@ const OPTIONS: readonly Bad[] = [
       'event-bus.jsonc:2: servce is not an option. Did you mean "service"?',
       'event-bus.jsonc:3: name must be 1 to 64 letters, digits or . _ -.',
       'event-bus.jsonc:4: isGlobal must be true or false, not a string.',
-      'event-bus.jsonc:6: publish.unroutable must be one of "warn", "reject", "ignore". Did you mean "warn"?',
+      'event-bus.jsonc:6: publish.unroutable must be one of "warn", "reject", "ignore", "store", "alternate-exchange". Did you mean "warn"?',
       'event-bus.jsonc:7: publish.buffer.messages must be a whole number from 0 to 10000000; got -1.',
       'event-bus.jsonc:13: consume.groups["mail.send"].retry.delaysMs[1] must be a whole number from 1 to 86400000; got 0.',
     ],

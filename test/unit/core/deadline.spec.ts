@@ -58,6 +58,30 @@ describe('withDeadline', () => {
     expect(seen.outcome).toEqual({ value: 'done' });
   });
 
+  it('rejects with the reason of a signal, before or while it waits, and leaves nothing behind', async () => {
+    const reason = new Error('enough');
+    const never = new Promise(() => undefined);
+    await expect(withDeadline(never, 1_000, late, AbortSignal.abort(reason))).rejects.toBe(reason);
+    const stop = new AbortController();
+    const seen = watch(withDeadline(never, 1_000, late, stop.signal));
+    await jest.advanceTimersByTimeAsync(999);
+    stop.abort(reason);
+    await jest.advanceTimersByTimeAsync(0);
+    expect(seen.outcome).toEqual({ error: reason });
+    expect(jest.getTimerCount()).toBe(0);
+  });
+
+  it.each([
+    ['done', Promise.resolve(7)],
+    ['late', new Promise(() => undefined)],
+  ])('does not listen to a signal any more when it is %s', async (_, work) => {
+    const { signal } = new AbortController();
+    watch(withDeadline(work, 10, late, signal));
+    expect(getEventListeners(signal, 'abort')).toHaveLength(1);
+    await jest.advanceTimersByTimeAsync(10);
+    expect(getEventListeners(signal, 'abort')).toHaveLength(0);
+  });
+
   it('drops what comes late, without an unhandled rejection', async () => {
     const unhandled = jest.fn();
     process.on('unhandledRejection', unhandled);

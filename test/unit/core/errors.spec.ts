@@ -34,6 +34,13 @@ describe('errors', () => {
       false,
       ['"events"', '"a.b"', "unroutable: 'warn'"],
     ],
+    [
+      () => new UnroutableError('events', 'a.b', 'events.ae'),
+      'UnroutableError',
+      'UNROUTABLE',
+      false,
+      ['"events"', '"a.b"', '"events.ae"', 'Bind'],
+    ],
     [() => new PublishRejectedError('nack'), 'PublishRejectedError', 'PUBLISH_REJECTED', true, ['nack']],
     [
       () => new PublishRejectedError('full', { retryable: false }, 'BUFFER_FULL'),

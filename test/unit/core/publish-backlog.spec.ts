@@ -160,9 +160,9 @@ describe('PublishBacklog', () => {
     const first = backlog.shift();
     expect(backlog.bytes).toBe(0);
     if (!first) throw new Error('Nothing to send.');
-    first.returned = true;
+    first.returned = { code: 312, text: 'NO_ROUTE' };
     backlog.putBack([first]);
-    expect([backlog.size, backlog.bytes, first.returned]).toEqual([1, 30, false]);
+    expect([backlog.size, backlog.bytes, first.returned]).toEqual([1, 30, undefined]);
   });
 
   it('refuses an abort that came before it, with its reason, and takes nothing in', async () => {
@@ -192,7 +192,7 @@ describe('PublishBacklog', () => {
       target: 'x',
       settled: false,
       sent: false,
-      returned: false,
+      returned: undefined,
       isSuspect: false,
       timeoutMs: 1_000,
     });

@@ -67,6 +67,7 @@ export class FakeTransport implements Transport {
   readonly connection = new FakeConnection();
   readonly capabilities: TransportCapabilities;
   readonly topologies: Topology[] = [];
+  readonly declared: Source[] = [];
   readonly sent: Sent[] = [];
   readonly consumers: FakeConsumer[] = [];
   readonly closedBy: (number | undefined)[] = [];
@@ -75,7 +76,8 @@ export class FakeTransport implements Transport {
   /** What comes of the next calls. */
   connecting: Promise<void> = Promise.resolve();
   consuming: Promise<void> = Promise.resolve();
-  publishing: (message: Message) => Promise<Routed> = async () => ({ routed: true });
+  declaring: () => Promise<void> = async () => undefined;
+  publishing: (message: Message, target: Target) => Promise<Routed> = async () => ({ routed: true });
 
   constructor(capabilities: Partial<TransportCapabilities> = {}) {
     this.capabilities = {
@@ -96,7 +98,7 @@ export class FakeTransport implements Transport {
 
   publish(target: Target, message: Message, options?: TransportPublishOptions): Promise<Routed> {
     this.sent.push({ target, message, options });
-    return this.publishing(message);
+    return this.publishing(message, target);
   }
 
   async consume(source: Source, events: ConsumeEvents): Promise<Consumer> {
@@ -119,8 +121,9 @@ export class FakeTransport implements Transport {
     throw new Error('Not faked.');
   }
 
-  declare(): Promise<void> {
-    throw new Error('Not faked.');
+  declare(source: Source): Promise<void> {
+    this.declared.push(source);
+    return this.declaring();
   }
 
   openReplies(): Promise<ReplyPath> {
