@@ -54,7 +54,7 @@ describe('README', () => {
   it('the options table names options that exist, and all of them', () => {
     const table = readme.split('<!-- options -->')[1]?.split('\n\n')[0] ?? '';
     const named = [...table.matchAll(/^\| `([\w.]+)` \|/gm)].map((match) => match[1] ?? '');
-    expect(named).toHaveLength(30);
+    expect(named).toHaveLength(36);
     const outside = ['name', 'isGlobal']; // taken by forRoot itself
     const paths = named.filter((path) => !outside.includes(path));
     for (const path of paths) {
