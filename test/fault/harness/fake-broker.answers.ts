@@ -33,10 +33,7 @@ export const ANSWERS: Readonly<Partial<Record<MethodName, Answer>>> = {
     channel.isConfirming = true;
     channel.send('ConfirmSelectOk');
   },
-  ExchangeDeclare: ({ channel, fields }, store) => {
-    store.declareExchange(fields.exchange as string, fields.type as string);
-    channel.send('ExchangeDeclareOk');
-  },
+  ExchangeDeclare: declareExchange,
   QueueDeclare: ({ link, channel, fields }, store) => {
     const { queue: name, exclusive } = fields as { readonly queue: string; readonly exclusive: boolean };
     const { entries, consumers } = store.declareQueue(name, exclusive ? link : undefined);
@@ -76,6 +73,31 @@ export const ANSWERS: Readonly<Partial<Record<MethodName, Answer>>> = {
   BasicNack: settle,
   BasicReject: settle,
 };
+
+function declareExchange({ link, channel, fields }: Call, store: FakeStore): void {
+  const { exchange, type, passive } = fields as {
+    readonly exchange: string;
+    readonly type: string;
+    readonly passive: boolean;
+  };
+  const current = store.typeOf(exchange);
+  if (passive && current === undefined) {
+    channel.close(404, `NOT_FOUND - no exchange '${exchange}' in vhost '/'`);
+  } else if (!passive && !store.types.has(type)) {
+    link.close(503, `COMMAND_INVALID - unknown exchange type '${type}'`);
+  } else if (!passive && current !== undefined && current !== type) {
+    const conflict = `inequivalent arg 'type' for exchange '${exchange}' in vhost '/'`;
+    channel.close(406, `PRECONDITION_FAILED - ${conflict}: received '${type}' but current is ${quoted(current)}`);
+  } else {
+    if (!passive) store.declareExchange(exchange, type);
+    channel.send('ExchangeDeclareOk');
+  }
+}
+
+/** As Erlang writes it, inside of quotes of its own. */
+function quoted(type: string): string {
+  return type.includes('-') ? `''${type}''` : `'${type}'`;
+}
 
 function consume({ channel, fields }: Call, store: FakeStore): void {
   const { queue: name, noAck } = fields as { readonly queue: string; readonly noAck: boolean };

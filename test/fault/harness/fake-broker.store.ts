@@ -13,11 +13,17 @@ interface FakeExchange {
 
 /** The exchanges, queues and bindings of a fake broker. */
 export class FakeStore {
+  /** Types of exchanges that it knows; a test may add to them. */
+  readonly types = new Set(['topic', 'direct', 'fanout', 'headers']);
   private readonly queues = new Map<string, FakeQueue>();
   private readonly exchanges = new Map<string, FakeExchange>();
 
   hasExchange(name: string): boolean {
     return name === '' || this.exchanges.has(name);
+  }
+
+  typeOf(name: string): string | undefined {
+    return this.exchanges.get(name)?.type;
   }
 
   declareExchange(name: string, type: string): void {

@@ -35,6 +35,8 @@ export interface RabbitMqNodeOptions {
   readonly config?: readonly string[];
   /** What rabbitmq.conf has no word for: settings of the server's application, as Erlang terms. */
   readonly advanced?: readonly string[];
+  /** Those that are enabled. Default: none. */
+  readonly plugins?: readonly string[];
 }
 
 /** Where the server script of this machine is, or undefined. */
@@ -62,7 +64,12 @@ export class RabbitMqNode {
   ) {}
 
   /** Made, not started. */
-  static async create({ tls, config = [], advanced = [] }: RabbitMqNodeOptions = {}): Promise<RabbitMqNode> {
+  static async create({
+    tls,
+    config = [],
+    advanced = [],
+    plugins = [],
+  }: RabbitMqNodeOptions = {}): Promise<RabbitMqNode> {
     const server = findRabbitMqServer();
     if (server === undefined) {
       const looked = SERVERS.join(' or ');
@@ -92,7 +99,7 @@ export class RabbitMqNode {
     ];
     await writeFile(path('rabbitmq.conf'), `${lines.join('\n')}\n`);
     await writeFile(path('advanced.config'), `[{rabbit, [${advanced.join(', ')}]}].\n`);
-    await writeFile(path('enabled_plugins'), '[].\n');
+    await writeFile(path('enabled_plugins'), `[${plugins.join(', ')}].\n`);
     await writeFile(path('env.conf'), '');
     const env = {
       PATH: process.env.PATH,
@@ -160,6 +167,11 @@ export class RabbitMqNode {
     } catch (error) {
       throw new Error(`${String(error)}\n${await this.output()}`, { cause: error });
     }
+  }
+
+  /** Enables these plug-ins and no others, from the next start on. */
+  async setPlugins(...names: readonly string[]): Promise<void> {
+    await writeFile(join(this.folder, 'enabled_plugins'), `[${names.join(', ')}].\n`);
   }
 
   restart(): Promise<number> {
