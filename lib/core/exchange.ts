@@ -18,8 +18,8 @@ export interface BindingRule {
 export type Routable = Pick<Message, 'topic' | 'headers'>;
 
 /**
- * A pure routing rule. RabbitMQ declares an exchange of its `type`; memory and other transports route with `matches`;
- * tests use it as the oracle for the broker.
+ * A pure routing rule. RabbitMQ declares an exchange of its `type`, and where it has no such type, each consumer drops what
+ * `matches` refuses; memory and other transports route with `matches`; tests use it as the oracle for the broker.
  *
  * One of your own must hold no state and do no I/O, must not throw but where it says so, and must keep these promises, on which
  * groups and transports rely:

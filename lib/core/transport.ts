@@ -133,7 +133,10 @@ export interface Returned {
 }
 
 export interface Routed {
-  /** Whether any group got it. */
+  /**
+   * Whether any group got it. Of an exchange whose type the broker does not have (see `exchangeTypes`): whether any group is
+   * bound to it.
+   */
   readonly routed: boolean;
   /** Why not, where the transport can tell. */
   readonly returned?: Returned;
@@ -173,6 +176,11 @@ export interface TransportCapabilities {
   readonly unroutable: boolean;
   /** Whether a new group can start from what was published before. */
   readonly replay: boolean;
+  /**
+   * Types by which it routes itself in every case. Exchanges of other types work too: a broker that has the type routes by it,
+   * and else the rule of the handler is applied where messages are consumed. Then every group that is bound to the exchange
+   * gets what is published there, and drops what it does not want, so that `routed` means that some group is bound.
+   */
   readonly exchangeTypes: readonly string[];
 }
 

@@ -32,7 +32,7 @@ async function removeFrom(url: string, { groups, exchanges, services = [] }: Con
   const connection = await connect(url);
   try {
     const channel = await connection.createChannel();
-    const suffixes = ['', '.dlq', ...DELAYS_MS.map((ms) => `.retry.${ms}`)];
+    const suffixes = ['', '.dlq', '.rules', '.changes', ...DELAYS_MS.map((ms) => `.retry.${ms}`)];
     const queues = groups.flatMap((group) => suffixes.map((suffix) => `${group}${suffix}`));
     const records = exchanges.flatMap((exchange) => services.map((service) => `${exchange}.groups.${service}`));
     await Promise.all([...queues, ...records].map((queue) => channel.deleteQueue(queue)));

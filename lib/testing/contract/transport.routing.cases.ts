@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import type { BindingRule, Exchange, ExchangeHandler } from '../../core/exchange.js';
+import type { BindingRule, Exchange, ExchangeHandler, Routable } from '../../core/exchange.js';
 import type { Headers, Message } from '../../core/message.js';
 import type { Transport } from '../../core/transport.js';
 import { DirectExchange } from '../../exchanges/direct.exchange.js';
@@ -80,6 +80,29 @@ async function listenTo(
     listeners.set(name, await listen(transport, source));
   }
   return listeners;
+}
+
+/** A rule that is nobody's: a pattern is what the topic ends with. */
+class EndingExchange implements ExchangeHandler {
+  readonly type = 'x-event-bus-contract-ending';
+  readonly usesHeaders = false;
+
+  assertRule(): void {}
+
+  assertTopic(): void {}
+
+  matches({ pattern = '' }: BindingRule, { topic }: Routable): boolean {
+    return topic.endsWith(pattern);
+  }
+
+  specificity({ pattern = '' }: BindingRule): readonly number[] {
+    return [pattern.length];
+  }
+
+  overlap(a: BindingRule, b: BindingRule): boolean {
+    const [one = '', two = ''] = [a.pattern, b.pattern];
+    return one.endsWith(two) || two.endsWith(one);
+  }
 }
 
 /** Who gets what. */
@@ -182,6 +205,22 @@ export const ROUTING_CASES: readonly ContractCase[] = [
     await deliveries.settle(3);
     assert.deepEqual(idsOf(messages), idsOf(sent));
   }),
+
+  transportCase(
+    'a rule of a type that no broker has routes as it says, for groups and for private sources',
+    async (bench) => {
+      const own = bench.newExchange('own', new EndingExchange());
+      const shared = bench.shared('group', { bindings: [{ exchange: own, pattern: '.created' }] });
+      const transport = await bench.open(shared);
+      const some = await listen(transport, shared);
+      const all = await listen(transport, bench.own({ bindings: [{ exchange: own, pattern: '' }] }));
+      const sent = ['orders.created', 'orders.paid', 'created', 'users.created'].map((topic) => createMessage(topic));
+      for (const message of sent) assert.deepEqual(await bench.publish(transport, message, own), { routed: true });
+      await Promise.all([some.deliveries.settle(2), all.deliveries.settle(4)]);
+      assert.deepEqual(idsOf(some.messages), idsOf(sent.filter(({ topic }) => topic.endsWith('.created'))));
+      assert.deepEqual(idsOf(all.messages), idsOf(sent));
+    },
+  ),
 
   transportCase('a source brings along an exchange that nobody has declared before', async (bench) => {
     const transport = await bench.open();

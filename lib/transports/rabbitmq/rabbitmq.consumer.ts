@@ -30,6 +30,8 @@ export interface ConsumerParts {
   readonly topology: RabbitMqTopology;
   readonly logger: BusLogger;
   readonly onClosed: (consumer: RabbitMqConsumer) => void;
+  /** A message that its group does not want was acknowledged. */
+  readonly onDropped: () => void;
 }
 
 /** One consumer with a channel of its own, which comes back whatever takes it away. */
@@ -137,10 +139,7 @@ export class RabbitMqConsumer extends Described implements Consumer, DeliveryOwn
   }
 
   onDelivery(delivery: RabbitMqDelivery): void {
-    if (this.isTrial && delivery.returns < SUSPECT_RETURNS) {
-      this.isTrial = false;
-      void this.attune();
-    }
+    if (this.isTrial && delivery.returns < SUSPECT_RETURNS) this.endTrial();
     if (this.closing) void delivery.settle(RELEASE);
     else this.events.deliver(delivery);
   }
@@ -149,6 +148,16 @@ export class RabbitMqConsumer extends Described implements Consumer, DeliveryOwn
     if (this.closing || this.isPaused) return;
     this.warnOnce('its consumer was cancelled by the broker (queue deleted or moved, or a delivery held for too long)');
     this.abandon(intake);
+  }
+
+  onFailed(intake: RabbitMqIntake, error: unknown): void {
+    this.warnOnce(`cannot consume, trying again: ${describeError(error)}`);
+    this.abandon(intake);
+  }
+
+  onDropped(returns: number): void {
+    this.parts.onDropped();
+    if (this.isTrial && returns < SUSPECT_RETURNS) this.endTrial();
   }
 
   override toJSON(): unknown {
@@ -167,7 +176,10 @@ export class RabbitMqConsumer extends Described implements Consumer, DeliveryOwn
     const made = this.group === undefined ? new RabbitMqPrivateQueue(queue, connection) : undefined;
     await this.made?.drop(connection);
     this.made = made;
-    if (this.from === undefined) await this.parts.topology.declareSource(connection, this.source, queue);
+    const { topology } = this.parts;
+    intake.sieve = await (this.from === undefined
+      ? topology.declareSource(connection, this.source, queue)
+      : topology.sieveFor(connection, this.source, this.from));
     if (this.closing) {
       await made?.drop(connection);
       throw new BusClosedError('subscribe');
@@ -175,6 +187,11 @@ export class RabbitMqConsumer extends Described implements Consumer, DeliveryOwn
     this.intake = intake;
     this.isTrial = true;
     await intake.tune(this.wanted);
+  }
+
+  private endTrial(): void {
+    this.isTrial = false;
+    void this.attune();
   }
 
   /** What the broker is asked for at present. */
@@ -189,8 +206,7 @@ export class RabbitMqConsumer extends Described implements Consumer, DeliveryOwn
     try {
       await intake?.tune(this.wanted);
     } catch (error) {
-      this.warnOnce(`cannot consume, trying again: ${describeError(error)}`);
-      if (intake) this.abandon(intake);
+      if (intake) this.onFailed(intake, error);
     }
   }
 

@@ -52,6 +52,16 @@ export function deadLetterQueue(group: string): string {
   return `${group}.dlq`;
 }
 
+/** Holds what a group is bound to on exchanges whose rule its consumers apply. */
+export function rulesQueue(group: string): string {
+  return `${group}.rules`;
+}
+
+/** Holds one message for each change of these rules. */
+export function changesQueue(group: string): string {
+  return `${group}.changes`;
+}
+
 /** It leads to one queue for ever, so a group that moves to another queue gets other retry queues too. */
 export function retryQueue(group: string, queue: string, delayMs: number): string {
   return `${group}.retry.${delayMs}${queue === group ? '' : `.to.${queue}`}`;

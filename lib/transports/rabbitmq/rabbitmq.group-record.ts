@@ -8,16 +8,9 @@ import {
   type RecordedGroup,
   readRecord,
 } from '../../core/group-record.js';
-import {
-  accessRefused,
-  type ChannelError,
-  closeQuietly,
-  openConfirmChannel,
-  rpc,
-  withChannel,
-} from './rabbitmq.channel.js';
+import { accessRefused, type ChannelError, closeQuietly, openConfirmChannel, rpc } from './rabbitmq.channel.js';
 import type { RabbitMqLink } from './rabbitmq.link.js';
-import { lock } from './rabbitmq.lock.js';
+import { lock, unlock } from './rabbitmq.lock.js';
 import { look } from './rabbitmq.queue-state.js';
 
 /** Classic: it holds one small message, written once for a deployment. */
@@ -98,8 +91,7 @@ export class RabbitMqGroupRecord implements GroupRecord {
     try {
       return await work();
     } finally {
-      const unlocked = withChannel(connection, (channel) => rpc(channel.deleteQueue(name), `unlock "${name}"`));
-      await unlocked.catch(() => undefined); // it goes with the connection
+      await unlock(connection, name);
     }
   }
 }

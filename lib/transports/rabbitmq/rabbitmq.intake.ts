@@ -4,7 +4,9 @@ import { pause } from '../../core/deadline.js';
 import { ConnectionError } from '../../core/errors.js';
 import { Outstanding } from '../../core/outstanding.js';
 import { accessRefused, type ChannelError, closeQuietly, rpc } from './rabbitmq.channel.js';
+import { returnsOf } from './rabbitmq.codec.js';
 import { type DeliveryOwner, RabbitMqDelivery, type SettlementPath } from './rabbitmq.delivery.js';
+import type { RabbitMqSieve } from './rabbitmq.sieve.js';
 import { WriteBatch } from './rabbitmq.write-batch.js';
 
 /** So many outcomes a channel passes on to a quorum queue at once. */
@@ -13,12 +15,18 @@ const PASS_ON_MS = 100;
 
 export interface IntakeEvents {
   onDelivery(delivery: RabbitMqDelivery): void;
+  /** Something that the group does not want was acknowledged. `returns`: how often it had come back to its queue. */
+  onDropped(returns: number): void;
   /** The broker has taken the consumer away: its queue was deleted or has moved. */
   onCancelled(intake: RabbitMqIntake): void;
+  /** It must be given up: the broker did not say what had to be known. */
+  onFailed(intake: RabbitMqIntake, error: unknown): void;
 }
 
 /** What one channel brings from one queue. Its deliveries can be settled there and nowhere else, and are lost with it. */
 export class RabbitMqIntake implements SettlementPath {
+  /** What it brings must pass; to be set before it is tuned. */
+  sieve: RabbitMqSieve | undefined;
   private readonly outstanding = new Outstanding<RabbitMqDelivery>();
   private readonly batch: WriteBatch;
   private readonly loss = new AbortController();
@@ -32,6 +40,9 @@ export class RabbitMqIntake implements SettlementPath {
   private tuning: Promise<void> | undefined;
   /** What came beyond the limit while the broker changed from one number to another; handed out in its turn. */
   private readonly held: RabbitMqDelivery[] = [];
+  /** What is not wanted, as far as is known. */
+  private readonly doubtful: ConsumeMessage[] = [];
+  private sifting: Promise<void> | undefined;
 
   constructor(
     private readonly channel: Channel,
@@ -54,7 +65,7 @@ export class RabbitMqIntake implements SettlementPath {
 
   /** Whether everything that it brought is settled, or lost. */
   get isIdle(): boolean {
-    return this.outstanding.size === 0;
+    return this.outstanding.size === 0 && !this.sifting;
   }
 
   get isOpen(): boolean {
@@ -93,12 +104,21 @@ export class RabbitMqIntake implements SettlementPath {
    */
   async drain(deadlineMs: number): Promise<void> {
     const end = Date.now() + deadlineMs;
-    await this.outstanding.drain(deadlineMs);
+    if (this.sifting) await Promise.race([this.sifting, pause(deadlineMs, this.lost)]);
+    await this.outstanding.drain(Math.max(0, end - Date.now()));
     if (this.told > PASSED_ON && this.isOpen) await pause(Math.min(PASS_ON_MS, Math.max(0, end - Date.now())));
   }
 
   /** @returns false when it can no longer be sent; then the broker delivers again */
   settle(delivery: RabbitMqDelivery, write: (channel: Channel) => void): boolean {
+    if (!this.acknowledge(write)) return false;
+    this.outstanding.delete(delivery);
+    this.handOut(this.held.shift());
+    return true;
+  }
+
+  /** @returns false when it can no longer be sent */
+  private acknowledge(write: (channel: Channel) => void): boolean {
     if (!this.isOpen) return false;
     this.batch.begin();
     try {
@@ -107,8 +127,6 @@ export class RabbitMqIntake implements SettlementPath {
       return false; // the channel has just begun to close
     }
     this.told++;
-    this.outstanding.delete(delivery);
-    this.handOut(this.held.shift());
     return true;
   }
 
@@ -154,6 +172,39 @@ export class RabbitMqIntake implements SettlementPath {
       this.events.onCancelled(this);
       return;
     }
+    const { sieve } = this;
+    if (!sieve || sieve.passes(message)) this.take(message);
+    else if (sieve.isSure) this.drop(message);
+    else {
+      this.doubtful.push(message);
+      this.sifting ??= this.sift(sieve);
+    }
+  }
+
+  /** Many at a time: those that come while the broker is asked are judged with its next answer. Never rejects. */
+  private async sift(sieve: RabbitMqSieve): Promise<void> {
+    try {
+      while (this.doubtful.length > 0) {
+        const messages = this.doubtful.splice(0);
+        await sieve.renew(this.channel);
+        for (const message of messages) {
+          if (!this.isOpen) return;
+          if (sieve.passes(message)) this.take(message);
+          else this.drop(message);
+        }
+      }
+    } catch (error) {
+      if (this.isOpen) this.events.onFailed(this, error); // all comes again
+    } finally {
+      this.sifting = undefined;
+    }
+  }
+
+  private drop(message: ConsumeMessage): void {
+    if (this.acknowledge((channel) => channel.ack(message))) this.events.onDropped(returnsOf(message));
+  }
+
+  private take(message: ConsumeMessage): void {
     const delivery = new RabbitMqDelivery(this.owner, this, message);
     this.outstanding.add(delivery);
     if (this.outstanding.size - this.held.length > this.limit) this.held.push(delivery);
@@ -169,6 +220,7 @@ export class RabbitMqIntake implements SettlementPath {
     const error = new ConnectionError('The channel of this delivery is gone; it comes again.');
     this.loss.abort(error);
     this.held.length = 0;
+    this.doubtful.length = 0;
     this.outstanding.lose(error);
   }
 }

@@ -37,6 +37,12 @@ export async function lock(
   }
 }
 
+/** Gives it back, if it can be. Never rejects: it goes with its connection. */
+export async function unlock(connection: ChannelModel, name: string): Promise<void> {
+  const unlocked = withChannel(connection, (channel) => rpc(channel.deleteQueue(name), `unlock "${name}"`));
+  await unlocked.catch(() => undefined);
+}
+
 /** Whether another connection has it. */
 export function isLocked(error: unknown): boolean {
   return (error as ChannelError).code === 405;

@@ -7,7 +7,15 @@ import { DEFAULTS, DEFERRAL_LEVELS_MS } from '../../core/limits.js';
 import type { BusLogger } from '../../core/logger.js';
 import type { Consumer } from '../../core/transport.js';
 import { type ChannelError, rpc, withChannel } from './rabbitmq.channel.js';
-import { DEAD_LETTER_ARGUMENTS, deadLetterQueue, NAME_BYTES, retryQueue } from './rabbitmq.group-queues.js';
+import { isForeign } from './rabbitmq.exchanges.js';
+import {
+  changesQueue,
+  DEAD_LETTER_ARGUMENTS,
+  deadLetterQueue,
+  NAME_BYTES,
+  retryQueue,
+  rulesQueue,
+} from './rabbitmq.group-queues.js';
 import type { RabbitMqGroupRecord } from './rabbitmq.group-record.js';
 import type { RabbitMqLink } from './rabbitmq.link.js';
 import { look } from './rabbitmq.queue-state.js';
@@ -233,12 +241,19 @@ export class RabbitMqSuccession {
     const used = await this.lookForUse(connection);
     if (used.againMs !== undefined || this.end.signal.aborted) return used.againMs ?? ABSENT_MS;
     await withChannel(connection, async (channel) => {
-      for (const name of [...used.retries, ...(hasOwn ? [deadLetterQueue(this.previous)] : []), this.previous])
+      for (const name of [...used.retries, ...(hasOwn ? this.belongings : []), this.previous])
         await rpc(channel.deleteQueue(name), `remove "${name}"`);
     });
     this.emptySince = undefined;
     this.parts.logger.log(`${this.group}: "${this.previous}" was empty and unused, and is removed.`);
     return ABSENT_MS;
+  }
+
+  /** What stands beside the queue of a group, but for its retry queues. */
+  private get belongings(): readonly string[] {
+    const { previous } = this;
+    const hasRules = this.bindings.some(({ exchange }) => isForeign(exchange));
+    return [deadLetterQueue(previous), ...(hasRules ? [rulesQueue(previous), changesQueue(previous)] : [])];
   }
 
   /** Of a group that consumed a queue of another name: that queue is not its own, but the dead letters are. */

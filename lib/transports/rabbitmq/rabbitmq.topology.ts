@@ -1,15 +1,11 @@
 import type { Channel, ChannelModel } from 'amqplib';
-import {
-  ConfigurationError,
-  ConnectionError,
-  EventBusError,
-  type TopologyConflict,
-  TopologyConflictError,
-} from '../../core/errors.js';
-import type { Binding, Exchange } from '../../core/exchange.js';
+import { ConfigurationError, EventBusError } from '../../core/errors.js';
+import type { Binding } from '../../core/exchange.js';
 import type { DeclareMode, Source, Topology } from '../../core/transport.js';
-import { accessRefused, type ChannelError, rpc, withChannel } from './rabbitmq.channel.js';
+import { withChannel } from './rabbitmq.channel.js';
 import { toField } from './rabbitmq.codec.js';
+import { declare } from './rabbitmq.declaration.js';
+import { assertTypeName, EXCHANGE_TYPES, type RabbitMqExchanges } from './rabbitmq.exchanges.js';
 import {
   assertQueue,
   DEAD_LETTER_ARGUMENTS,
@@ -20,14 +16,11 @@ import {
   queueName,
   retryArguments,
   retryQueue,
+  rulesQueue,
 } from './rabbitmq.group-queues.js';
-
-export const EXCHANGE_TYPES: readonly string[] = ['topic', 'direct', 'fanout', 'headers'];
-
-/** How RabbitMQ says that a queue or exchange exists and is different. */
-const INEQUIVALENT = /inequivalent arg '([^']*)' for .* in vhost '.*': received (.*) but current is ([^"]*)/;
-
-const MISSING = /no (queue|exchange) '(.*)' in vhost/;
+import { look } from './rabbitmq.queue-state.js';
+import { RabbitMqRuleTables } from './rabbitmq.rule-table.js';
+import { RabbitMqSieve } from './rabbitmq.sieve.js';
 
 /** Sources that are declared at one time. */
 const PARALLEL = 8;
@@ -37,7 +30,12 @@ export class RabbitMqTopology {
   /** Groups whose queues have stood: when one cannot be declared again just now, publishing need not wait for it. */
   private readonly stood = new Set<string>();
 
-  constructor(private readonly mode: DeclareMode) {}
+  private readonly tables = new RabbitMqRuleTables();
+
+  constructor(
+    private readonly mode: DeclareMode,
+    private readonly exchanges: RabbitMqExchanges,
+  ) {}
 
   /**
    * Everything of a topology. A source in conflict does not keep the others back.
@@ -47,7 +45,7 @@ export class RabbitMqTopology {
    */
   async declareAll(connection: ChannelModel, { exchanges, sources }: Topology): Promise<readonly EventBusError[]> {
     await withChannel(connection, async (channel) => {
-      for (const exchange of exchanges) await declareExchange(channel, exchange, this.mode);
+      for (const exchange of exchanges) await this.exchanges.declare(connection, channel, exchange, this.mode);
     });
     const waiting = [...sources];
     const final: EventBusError[] = [];
@@ -67,34 +65,66 @@ export class RabbitMqTopology {
     return final;
   }
 
-  /** The queue of a source with its bindings; for a group also the queue of its dead letters. */
-  async declareSource(connection: ChannelModel, source: Source, queue: string): Promise<void> {
+  /**
+   * The queue of a source with its bindings; for a group also the queue of its dead letters.
+   *
+   * @returns what its consumer must apply, if the broker does not
+   */
+  async declareSource(connection: ChannelModel, source: Source, queue: string): Promise<RabbitMqSieve | undefined> {
     assertSupported(source);
+    const { group } = source;
     const mode = source.declare ?? this.mode;
     const others = ownMode(source) ?? this.mode;
-    await withChannel(connection, async (channel) => {
+    const isBound = group === undefined || (source.queue?.bind ?? mode === 'assert');
+    const sieve = await withChannel(connection, async (channel) => {
       for (const exchange of new Set(source.bindings.map((binding) => binding.exchange)))
-        await declareExchange(channel, exchange, others);
-      if (source.group === undefined) {
+        await this.exchanges.declare(connection, channel, exchange, others);
+      if (group === undefined) {
         // nobody else can make it
         const work = channel.assertQueue(queue, { exclusive: true, durable: false, autoDelete: false });
         await declare('queue', queue, work);
       } else {
-        await declareQueue(channel, deadLetterQueue(source.group), DEAD_LETTER_ARGUMENTS, others);
-        await declareQueue(channel, queue, queueArguments(source.group, source.queue), mode);
-        if (!(source.queue?.bind ?? mode === 'assert')) return;
+        await declareQueue(channel, deadLetterQueue(group), DEAD_LETTER_ARGUMENTS, others);
+        await declareQueue(channel, queue, queueArguments(group, source.queue), mode);
       }
-      for (const binding of source.bindings) {
-        const { key, args } = bindingKey(binding);
-        await declare('queue', queue, channel.bindQueue(queue, binding.exchange.name, key, args));
-      }
-      // one that is not there is no error
-      for (const binding of source.unbind ?? []) {
-        const { key, args } = bindingKey(binding);
-        await declare('queue', queue, channel.unbindQueue(queue, binding.exchange.name, key, args));
-      }
+      const made = await this.sieveOf(connection, source, isBound && others === 'assert');
+      if (isBound) await bind(channel, source, queue);
+      return made;
     });
-    if (source.group !== undefined) this.stood.add(source.group);
+    if (group !== undefined) this.stood.add(group);
+    return sieve;
+  }
+
+  /** What the consumer of a queue that the group had before must apply: what that was bound to counts too. */
+  async sieveFor(connection: ChannelModel, source: Source, previous: string): Promise<RabbitMqSieve | undefined> {
+    const bindings = this.leftToConsumers(source.bindings);
+    if (bindings.length === 0) return undefined;
+    const isOurs = (ownMode(source) ?? this.mode) === 'assert' && (await look(connection, rulesQueue(previous)));
+    if (!isOurs) return new RabbitMqSieve(bindings);
+    const { tables } = this;
+    return new RabbitMqSieve(
+      bindings,
+      { connection, group: previous, tables },
+      await tables.enter(connection, previous),
+    );
+  }
+
+  private async sieveOf(
+    connection: ChannelModel,
+    source: Source,
+    isShared: boolean,
+  ): Promise<RabbitMqSieve | undefined> {
+    const { group, unbind = [] } = source;
+    const bindings = this.leftToConsumers(source.bindings);
+    if (bindings.length === 0) return undefined;
+    if (group === undefined || !isShared) return new RabbitMqSieve(bindings);
+    const { tables } = this;
+    const table = await tables.enter(connection, group, bindings, this.leftToConsumers(unbind));
+    return new RabbitMqSieve(bindings, { connection, group, tables }, table);
+  }
+
+  private leftToConsumers(bindings: readonly Binding[]): readonly Binding[] {
+    return bindings.filter(({ exchange }) => this.exchanges.isLeftToConsumers(exchange));
   }
 
   /** @param queue where what waits there goes when it is due */
@@ -123,10 +153,11 @@ export function bindingKey({ exchange, pattern, headers, match }: Binding): {
   readonly args: Readonly<Record<string, unknown>>;
 } {
   const { type } = exchange.handler;
-  return {
-    key: pattern ?? (type === 'topic' ? '#' : ''),
-    args: type === 'headers' ? { ...asked(headers), 'x-match': match ?? 'all' } : {},
-  };
+  const key = pattern ?? (type === 'topic' ? '#' : '');
+  if (type === 'headers') return { key, args: { ...asked(headers), 'x-match': match ?? 'all' } };
+  // a type of which only its rule knows what it reads
+  const args = EXCHANGE_TYPES.includes(type) ? {} : { ...asked(headers), ...(match && { 'x-match': match }) };
+  return { key, args };
 }
 
 function asked(headers: Binding['headers'] = {}): Readonly<Record<string, unknown>> {
@@ -142,7 +173,7 @@ function isFinal(error: unknown): error is EventBusError {
 export function assertSupported(source: Source): void {
   for (const binding of source.bindings) {
     binding.exchange.handler.assertRule(binding);
-    assertExchangeType(binding.exchange);
+    assertTypeName(binding.exchange);
   }
   assertQueue(source);
   if (source.ordered !== undefined)
@@ -151,63 +182,19 @@ export function assertSupported(source: Source): void {
     throw new ConfigurationError(`startFrom: 'earliest' is not supported by RabbitMQ queues.`);
 }
 
-function assertExchangeType({ name, handler }: Exchange): void {
-  if (EXCHANGE_TYPES.includes(handler.type)) return;
-  // an unknown type would not only fail: it closes the whole connection
-  throw new ConfigurationError(
-    `RabbitMQ has no exchange type "${handler.type}" for "${name}". Known: ${EXCHANGE_TYPES.join(', ')}.`,
-  );
-}
-
-async function declareExchange(channel: Channel, exchange: Exchange, mode: DeclareMode): Promise<void> {
-  assertExchangeType(exchange);
-  const { name, handler } = exchange;
-  if (mode === 'assert') await declare('exchange', name, channel.assertExchange(name, handler.type, { durable: true }));
-  if (mode === 'check') await declare('exchange', name, channel.checkExchange(name));
+async function bind(channel: Channel, source: Source, queue: string): Promise<void> {
+  for (const binding of source.bindings) {
+    const { key, args } = bindingKey(binding);
+    await declare('queue', queue, channel.bindQueue(queue, binding.exchange.name, key, args));
+  }
+  // one that is not there is no error
+  for (const binding of source.unbind ?? []) {
+    const { key, args } = bindingKey(binding);
+    await declare('queue', queue, channel.unbindQueue(queue, binding.exchange.name, key, args));
+  }
 }
 
 async function declareQueue(channel: Channel, queue: string, args: QueueArguments, mode: DeclareMode): Promise<void> {
   if (mode === 'assert') await declare('queue', queue, channel.assertQueue(queue, { durable: true, arguments: args }));
   if (mode === 'check') await declare('queue', queue, channel.checkQueue(queue));
-}
-
-async function declare(kind: TopologyConflict['kind'], entity: string, work: Promise<unknown>): Promise<void> {
-  try {
-    await rpc(work, `declare "${entity}"`);
-  } catch (cause) {
-    throw toTopologyError(kind, entity, cause);
-  }
-}
-
-function toTopologyError(kind: TopologyConflict['kind'], entity: string, cause: unknown): unknown {
-  const { code = 0, message } = cause as ChannelError;
-  switch (code) {
-    case 403:
-      return accessRefused(`declare ${kind} "${entity}" or bind it`, cause as ChannelError);
-    case 404: {
-      // also said of a queue whose node is down, which waiting mends
-      const [, missing, name] = MISSING.exec(message) ?? [];
-      if (name === undefined) return cause;
-      return new TopologyConflictError([{ kind: missing === 'queue' ? 'queue' : 'exchange', entity: name }], { cause });
-    }
-    case 405:
-      return new ConnectionError(
-        `Queue "${entity}" belongs to another connection alone. Use another name.`,
-        { cause, retryable: false },
-        'RESOURCE_LOCKED',
-      );
-    case 406: {
-      const [, argument = 'arguments', want = 'other', have = 'other'] = INEQUIVALENT.exec(message) ?? [];
-      return new TopologyConflictError([{ kind, entity, argument, have: quotedIn(have), want: quotedIn(want) }], {
-        cause,
-      });
-    }
-    default:
-      return cause;
-  }
-}
-
-/** `the value 'quorum' of type 'longstr'`, `'topic'` or `none`. */
-function quotedIn(text: string): string {
-  return /'(.*?)'/.exec(text)?.[1] ?? text;
 }

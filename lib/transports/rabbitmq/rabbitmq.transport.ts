@@ -22,12 +22,13 @@ import type { RabbitMqConnection } from './rabbitmq.connection.js';
 import { type ConsumerParts, RabbitMqConsumer } from './rabbitmq.consumer.js';
 import { RabbitMqCopies } from './rabbitmq.copies.js';
 import { RabbitMqDeadLetters } from './rabbitmq.dead-letters.js';
+import { EXCHANGE_TYPES, RabbitMqExchanges } from './rabbitmq.exchanges.js';
 import { queueName } from './rabbitmq.group-queues.js';
 import { RabbitMqGroupRecord } from './rabbitmq.group-record.js';
 import { type HeirParts, RabbitMqHeir } from './rabbitmq.heir.js';
 import { RabbitMqPublisher } from './rabbitmq.publisher.js';
 import { RabbitMqReplyPath } from './rabbitmq.reply-path.js';
-import { EXCHANGE_TYPES, RabbitMqTopology } from './rabbitmq.topology.js';
+import { RabbitMqTopology } from './rabbitmq.topology.js';
 
 const NO_RECORD = Object.freeze({ isRead: true, find: () => undefined });
 const UNUSED_MS = 30_000;
@@ -54,6 +55,7 @@ export class RabbitMqTransport extends Described implements Transport {
   private readonly publisher: RabbitMqPublisher;
   private readonly copies: RabbitMqCopies;
   private readonly declarations: RabbitMqTopology;
+  private readonly exchanges: RabbitMqExchanges;
   private readonly consumers = new Set<RabbitMqConsumer>();
   private readonly consumerParts: ConsumerParts;
   private readonly replyPaths = new Set<RabbitMqReplyPath>();
@@ -61,6 +63,8 @@ export class RabbitMqTransport extends Described implements Transport {
   private connecting: Promise<void> | undefined;
   private begun: { readonly resolve: () => void; readonly reject: (error: Error) => void } | undefined;
   private closing: Promise<void> | undefined;
+  /** Messages of emulated exchanges that reached a group which does not want them. */
+  private dropped = 0;
   private readonly warned = new Set<string>();
   private readonly heirs = new Set<RabbitMqHeir>();
   private readonly heirParts: HeirParts;
@@ -72,7 +76,8 @@ export class RabbitMqTransport extends Described implements Transport {
     private readonly logger: BusLogger,
   ) {
     super();
-    this.declarations = new RabbitMqTopology(settings.declare);
+    this.exchanges = new RabbitMqExchanges((purpose, work) => connection.apart(purpose, work), logger);
+    this.declarations = new RabbitMqTopology(settings.declare, this.exchanges);
     this.publisher = new RabbitMqPublisher(connection.publish, {
       ...settings,
       prepare: (_, link) => this.declareAll(link),
@@ -93,6 +98,7 @@ export class RabbitMqTransport extends Described implements Transport {
       topology: this.declarations,
       logger,
       onClosed: (closed) => this.consumers.delete(closed),
+      onDropped: () => this.dropped++,
     };
     this.heirParts = {
       link: connection.publish,
@@ -179,12 +185,14 @@ export class RabbitMqTransport extends Described implements Transport {
 
   describe(): Readonly<Record<string, unknown>> {
     const { state, endpoint, publish, consume } = this.connection;
+    const { emulated } = this.exchanges;
     return {
       transport: this.name,
       endpoint,
       state,
       publish: { state: publish.state, pending: this.publisher.pending, waiting: this.publisher.waiting },
       consume: { state: consume.state, consumers: this.consumers.size },
+      ...(emulated.length > 0 && { emulated: { exchanges: emulated, dropped: this.dropped } }),
     };
   }
 
