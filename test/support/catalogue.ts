@@ -3,9 +3,6 @@ import { Log } from '../../lib/testing/contract/log.js';
 import { isReachable, RABBITMQ } from './brokers.js';
 import { type Lab, withLab } from './lab.js';
 
-/** Exchange types that a transport does not have. */
-const MISSING: Readonly<Record<string, readonly string[]>> = { RabbitMQ: ['x-rtopic'] };
-
 /** What a case has: a bus on an exchange of the type that it asks for. */
 export interface Stand {
   readonly lab: Lab;
@@ -17,15 +14,11 @@ export interface Stand {
   readonly publish: (...topics: readonly string[]) => Promise<void>;
 }
 
-const places: readonly (readonly [name: string, url: string])[] = [
+/** The transports that are there. */
+export const PLACES: readonly (readonly [name: string, url: string])[] = [
   ['memory', 'memory:'],
   ...((await isReachable(RABBITMQ)) ? [['RabbitMQ', RABBITMQ.url] as const] : []),
 ];
-
-/** The transports that have such an exchange, and are there. */
-export function placesOf(type: string): readonly (readonly [name: string, url: string])[] {
-  return places.filter(([name]) => !MISSING[name]?.includes(type));
-}
 
 /** A case with a bus of its own, on an exchange of this type. */
 export function onBus(url: string, type: string, body: (stand: Stand) => Promise<void>): () => Promise<void> {

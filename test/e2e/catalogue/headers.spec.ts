@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import type { BindingHeaders, Headers } from '../../../lib/index.js';
-import { onBus, placesOf, type Stand } from '../../support/catalogue.js';
+import { onBus, PLACES, type Stand } from '../../support/catalogue.js';
 
 const pdf: BindingHeaders = { format: 'pdf', department: 'engineering' };
 
@@ -10,7 +10,7 @@ async function send({ bus }: Stand, payload: unknown, headers: Headers, routed: 
   expect(receipt.routed).toBe(routed);
 }
 
-describe.each(placesOf('headers'))('catalogue on %s: headers', (_, url) => {
+describe.each(PLACES)('catalogue on %s: headers', (_, url) => {
   const on = (body: (stand: Stand) => Promise<void>) => onBus(url, 'headers', body);
 
   it(

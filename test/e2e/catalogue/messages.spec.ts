@@ -3,7 +3,7 @@ import { describe, expect, it } from '@jest/globals';
 import { defineEvent, type StandardSchema, ValidationError } from '../../../lib/index.js';
 import { Log } from '../../../lib/testing/contract/log.js';
 import { until } from '../../../lib/testing/contract/until.js';
-import { onBus, placesOf, type Stand } from '../../support/catalogue.js';
+import { onBus, PLACES, type Stand } from '../../support/catalogue.js';
 
 /*
  * The catalogue tests two classes of messages, with equality, conversion to a dictionary and checks in their constructors. Here an
@@ -18,7 +18,7 @@ async function transported({ bus, listen }: Stand, ...payloads: readonly unknown
   return seen.settle(payloads.length);
 }
 
-describe.each(placesOf('topic'))('catalogue on %s: payloads', (_, url) => {
+describe.each(PLACES)('catalogue on %s: payloads', (_, url) => {
   const on = (body: (stand: Stand) => Promise<void>) => onBus(url, 'topic', body);
 
   it(
@@ -156,7 +156,7 @@ async function received({ bus }: Stand, ...payloads: readonly unknown[]): Promis
   return seen.settle(payloads.length);
 }
 
-describe.each(placesOf('topic'))('catalogue on %s: checked payloads', (_, url) => {
+describe.each(PLACES)('catalogue on %s: checked payloads', (_, url) => {
   const on = (body: (stand: Stand) => Promise<void>) => onBus(url, 'topic', body);
 
   it(

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { ConfigurationError, ValidationError } from '../../../lib/index.js';
-import { onBus, placesOf, type Stand, settleAll } from '../../support/catalogue.js';
+import { onBus, PLACES, type Stand, settleAll } from '../../support/catalogue.js';
 
 /** What comes to each key when the patterns are published in this order, and when as many have come as are expected. */
 async function reach(
@@ -19,7 +19,7 @@ async function reach(
 const one = (pattern: string, keys: readonly string[]): Readonly<Record<string, readonly string[]>> =>
   Object.fromEntries(keys.map((key) => [key, [pattern]]));
 
-describe.each(placesOf('x-rtopic'))('catalogue on %s: reversed topics', (_, url) => {
+describe.each(PLACES)('catalogue on %s: reversed topics', (_, url) => {
   const on = (body: (stand: Stand) => Promise<void>) => onBus(url, 'x-rtopic', body);
 
   it(

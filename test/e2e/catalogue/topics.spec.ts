@@ -1,8 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
 import { ConfigurationError, ValidationError } from '../../../lib/index.js';
-import { onBus, placesOf, type Stand, settleAll } from '../../support/catalogue.js';
+import { onBus, PLACES, type Stand, settleAll } from '../../support/catalogue.js';
 
-describe.each(placesOf('topic'))('catalogue on %s: topics', (_, url) => {
+describe.each(PLACES)('catalogue on %s: topics', (_, url) => {
   const on = (body: (stand: Stand) => Promise<void>) => onBus(url, 'topic', body);
 
   it(
