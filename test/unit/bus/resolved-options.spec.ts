@@ -316,7 +316,11 @@ describe('resolveOptions: values', () => {
       'exchange.type must be one of "topic", "direct", "fanout", "headers", "x-rtopic". Did you mean "topic"?',
     ],
     ['exchange.name', '#', 'exchange.name must be 1 to 200 letters, digits or . : _ -.'],
-    ['serializer', 'jsn', 'serializer must be one of "json". Did you mean "json"?'],
+    [
+      'serializer',
+      'jsn',
+      'serializer must be one of "json", "msgpack", "structured", "text", "bytes". Did you mean "json"?',
+    ],
     ['serializer', {}, 'serializer must have the methods encode, decode.'],
     ['startup', true, 'startup must be an object, not a boolean.'],
     ['startup.mode', 'waits', 'startup.mode must be one of "wait", "background". Did you mean "wait"?'],
