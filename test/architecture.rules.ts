@@ -24,6 +24,7 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   // transport.registry.ts
   transports: { layers: ['core', 'transports/*'], packages: [] },
   bus: { layers: LOWER, packages: ['rxjs', 'reflect-metadata'] },
+  rpc: { layers: [...LOWER, 'bus'], packages: [] },
   decorators: { layers: ['core', 'bus'], packages: ['@nestjs/common', 'reflect-metadata'], constantsOf: ['bus'] },
   // reads files; what options there are, it is told by the nest layer
   config: { layers: ['core'], packages: ['jsonc-parser'] },
@@ -31,6 +32,11 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   nest: {
     layers: [...LOWER, 'transports', 'transports/*', 'bus', 'decorators', 'config'],
     packages: [...NEST, 'reflect-metadata'],
+  },
+  // the entry for those who have @nestjs/microservices; nothing else may need it
+  microservices: {
+    layers: [...LOWER, 'bus', 'rpc', 'nest'],
+    packages: [...NEST, '@nestjs/microservices'],
   },
   testing: { layers: [...LOWER, 'transports', 'transports/*', 'bus', 'decorators', 'nest'], packages: NEST },
 };

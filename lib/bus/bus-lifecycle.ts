@@ -138,7 +138,7 @@ export class BusLifecycle {
   }
 
   private createKeeper(service: string | undefined): GroupRecordKeeper | undefined {
-    const { transport, logger, options } = this.parts;
+    const { transport, logger, options, record: suffix } = this.parts;
     const { groupRecord: record } = transport;
     const { exchange } = this.exchanges.main.events;
     if (!record || service === undefined || this.isClosing) return undefined;
@@ -146,7 +146,7 @@ export class BusLifecycle {
     const { unmatched } = options.consume;
     return new GroupRecordKeeper({
       record,
-      key: `${exchange.name}.groups.${service}`,
+      key: `${exchange.name}.groups.${service}${suffix === undefined ? '' : `.${suffix}`}`,
       present: shared.map(({ source, definition }) => ({
         name: source.queue?.name ?? source.group ?? source.owner,
         patterns: source.bindings.map(({ pattern = '#' }) => pattern),

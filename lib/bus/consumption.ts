@@ -113,6 +113,7 @@ export class Consumption {
   hubStarts(groups: readonly ActiveGroup[]): readonly (() => Promise<void>)[] {
     const byTarget = new Map<ExchangeTarget, ActiveGroup[]>();
     for (const group of groups) {
+      if (rulesOf(group.definition).length === 0) continue; // it has a queue of its own, and no part in any exchange
       const { broadcasts } = this.exchangeOf(group.definition);
       if (broadcasts) byTarget.set(broadcasts, [...(byTarget.get(broadcasts) ?? []), group]);
     }

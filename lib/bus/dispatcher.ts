@@ -41,6 +41,8 @@ export interface DispatcherOptions {
   readonly counters: GroupCounters;
   readonly emit: (topic: string, payload: unknown, options: EventPublishOptions) => Promise<unknown>;
   readonly middleware?: readonly Middleware<EventContext>[] | undefined;
+  /** Answers requests with their failure; absent of groups that get none. */
+  readonly refuse?: Handler['refuse'] | undefined;
   /** Only of a group that is idempotent. */
   readonly inbox?: GroupInbox | undefined;
 }
@@ -159,6 +161,7 @@ export class Dispatcher {
   private failed(delivery: Delivery, error: unknown, handler?: Handler): Settlement {
     // aborted by the shutdown or with its channel, not by its own fault: it comes again, no attempt counted
     if (delivery.aborted && !isTimeout(delivery.signal.reason)) return RELEASE;
+    if (this.options.refuse?.(delivery.message, error)) return ACK;
     if (error instanceof RetryLaterError) return this.defer(delivery, error);
     if (error instanceof DeadLetterError) return dead('not-retryable', error);
     if (error instanceof DecodeError) return dead('undecodable', error);

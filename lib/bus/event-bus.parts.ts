@@ -27,4 +27,9 @@ export interface EventBusParts {
   readonly stage?: PublishStage;
   /** Where idempotent groups remember what they have handled. Default: in the memory of this bus. */
   readonly inbox?: InboxStore | undefined;
+  /**
+   * Tells this bus's record of groups from that of another bus of the same service, which would take its groups for vanished.
+   * Default: none.
+   */
+  readonly record?: string | undefined;
 }

@@ -9,17 +9,22 @@ const CACHE = 1_000;
 export class HandlerMatcher {
   private readonly candidates: readonly { readonly handler: Handler; readonly index: number }[];
   private readonly cache = new Map<string, readonly Handler[]>();
+  /** Without rules, it has a queue to which no exchange leads: what is there is meant for it. */
+  private readonly only: Handler | undefined;
 
   constructor(
     private readonly exchange: ExchangeHandler,
     handlers: readonly Handler[],
   ) {
+    const [first] = handlers;
+    if (handlers.length === 1 && first?.rules.length === 0) this.only = first;
     this.candidates = handlers
       .flatMap((handler) => handler.rules.map((_, index) => ({ handler, index })))
       .toSorted((a, b) => compareSpecificity(this.rank(b), this.rank(a)));
   }
 
   find(message: Message): Handler | undefined {
+    if (this.only) return this.only;
     let handlers: readonly Handler[] | undefined;
     if (this.exchange.usesHeaders) handlers = this.search(message);
     else {

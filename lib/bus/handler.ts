@@ -1,4 +1,5 @@
 import type { BindingRule } from '../core/exchange.js';
+import type { Message } from '../core/message.js';
 import type { StandardSchema } from '../core/schema.js';
 import type { EventContext } from './event-context.js';
 
@@ -19,4 +20,9 @@ export interface Handler {
   classify?(error: unknown): FinalReason | undefined;
   /** What of an error is worth keeping beside its message, without values of the payload. */
   explain?(error: unknown, payload: () => unknown): string | undefined;
+  /**
+   * Takes the failure of a delivery upon itself, so that it is neither retried nor dead-lettered: a request is answered with
+   * it. Must not throw. @returns whether it did
+   */
+  refuse?(message: Message, error: unknown): boolean;
 }

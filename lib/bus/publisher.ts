@@ -1,17 +1,16 @@
-import { ConfigurationError, MessageTooLargeError, ValidationError } from '../core/errors.js';
-import { toHeaders } from '../core/headers.js';
-import { IdSource } from '../core/id-source.js';
+import { ConfigurationError } from '../core/errors.js';
 import type { BusLogger } from '../core/logger.js';
 import type { Message } from '../core/message.js';
 import { ANY, bool, integer, oneOf, shape, text } from '../core/options.js';
 import { compose, type Middleware } from '../core/pipeline.js';
 import { validate } from '../core/schema.js';
-import type { EncodedBody, MessageHead, Serializer } from '../core/serializer.js';
+import type { Serializer } from '../core/serializer.js';
 import type { Returned, Routed, Target, Transport, TransportPublishOptions } from '../core/transport.js';
 import type { AlternateQueues } from './alternate-queues.js';
 import type { BusExchanges, ExchangeTarget } from './bus-exchanges.js';
 import type { PublishCounters } from './event-bus.stats.js';
 import type { EventDefinition } from './event-definition.js';
+import { MessageEncoder } from './message-encoder.js';
 import type { EventPublishOptions, PublishReceipt } from './publish-options.js';
 import { UNROUTABLE_POLICIES } from './unroutable-policy.js';
 import type { Unroutables } from './unroutables.js';
@@ -19,7 +18,6 @@ import type { Unroutables } from './unroutables.js';
 const AS_THE_BUS: TransportPublishOptions = Object.freeze({});
 const WAIT: TransportPublishOptions = Object.freeze({ onFull: 'wait' });
 const NO_OPTIONS: EventPublishOptions = Object.freeze({});
-const NO_BODY = new Uint8Array(0);
 
 const OPTIONS_SHAPE = shape({
   exchange: text(),
@@ -74,10 +72,11 @@ export interface PublisherOptions {
 /** The way out: schema, serializer, limits, frozen message, middleware, stage, receipt. */
 export class Publisher {
   private readonly stage: PublishStage;
-  private readonly ids = new IdSource();
+  private readonly encoder: MessageEncoder;
   private readonly around: ReturnType<typeof compose<{ message: Message }>> | undefined;
 
   constructor(private readonly options: PublisherOptions) {
+    this.encoder = new MessageEncoder(options);
     this.stage = options.stage ?? { send: (target, message, o) => options.transport.publish(target, message, o) };
     if (options.middleware && options.middleware.length > 0) this.around = compose(options.middleware);
   }
@@ -104,7 +103,7 @@ export class Publisher {
       target.exchange.handler.assertTopic(topic);
       const schema = definition?.schema;
       const checked = schema ? await validate(schema, payload, `The payload for "${topic}"`) : payload;
-      message = this.toMessage(topic, checked, options, definition);
+      message = this.encoder.encode(topic, checked, options, definition);
       if (options.background) return this.inBackground(kind, target, message, options);
       outcome = await this.send(target, message, transportOptions(options, wait));
     } catch (error) {
@@ -216,61 +215,6 @@ export class Publisher {
       throw new ConfigurationError('A publish middleware did not call next(); throw an error to refuse a message.');
     return outcome;
   }
-
-  private toMessage(
-    topic: string,
-    payload: unknown,
-    options: EventPublishOptions,
-    definition?: EventDefinition,
-  ): Message {
-    const { serializer, maxMessageBytes, service } = this.options;
-    const now = Date.now();
-    const message: { -readonly [K in keyof Message]: Message[K] } = {
-      id: options.id ?? this.ids.next(),
-      type: options.type ?? definition?.topic ?? '',
-      topic,
-      contentType: serializer.contentType,
-      headers: toHeaders(options.headers),
-      body: NO_BODY,
-      timestamp: now,
-    };
-    if (definition?.version !== undefined) message.version = definition.version;
-    if (service !== undefined) message.source = service;
-    if (options.key !== undefined) message.key = options.key;
-    if (options.correlationId !== undefined) message.correlationId = options.correlationId;
-    if (options.causationId !== undefined) message.causationId = options.causationId;
-    if (options.expiresInMs !== undefined) message.expiresAt = now + options.expiresInMs;
-    if (options.delayMs) message.dueAt = now + options.delayMs;
-    const encoded = this.encode(serializer, payload, message);
-    if (encoded instanceof Uint8Array) message.body = encoded;
-    else applyTo(message, encoded);
-    const { byteLength } = message.body;
-    if (byteLength > maxMessageBytes)
-      throw new MessageTooLargeError(`The payload for "${topic}"`, byteLength, maxMessageBytes);
-    return Object.freeze(message);
-  }
-
-  private encode(serializer: Serializer, payload: unknown, head: MessageHead): Uint8Array | EncodedBody {
-    try {
-      return serializer.encode(payload, head);
-    } catch (cause) {
-      if (cause instanceof ValidationError || cause instanceof MessageTooLargeError) throw cause;
-      throw new ValidationError(
-        `The payload for "${head.topic}" cannot be serialized.`,
-        [],
-        { cause },
-        'UNSERIALIZABLE',
-      );
-    }
-  }
-}
-
-function applyTo(message: { -readonly [K in keyof Message]: Message[K] }, encoded: EncodedBody): void {
-  const { body, contentType, contentEncoding, headers } = encoded;
-  message.body = body;
-  if (contentType !== undefined) message.contentType = contentType;
-  if (contentEncoding !== undefined) message.contentEncoding = contentEncoding;
-  if (headers) message.headers = toHeaders({ ...message.headers, ...headers });
 }
 
 function transportOptions({ timeoutMs, signal }: EventPublishOptions, wait: boolean): TransportPublishOptions {

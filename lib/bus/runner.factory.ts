@@ -29,6 +29,7 @@ export class RunnerFactory {
     const { concurrency, timeoutMs } = policy;
     const { places } = this;
     const counters = new GroupCounters();
+    const [handler] = definition.handlers;
     const dispatcher = new Dispatcher({
       group,
       matcher,
@@ -40,10 +41,10 @@ export class RunnerFactory {
       counters,
       emit,
       middleware,
+      refuse: handler?.refuse && ((message, error) => handler.refuse?.(message, error) ?? false),
       inbox: this.inboxOf(definition),
     });
     const common = { group, concurrency, timeoutMs, places, dispatcher, counters, logger };
-    const [handler] = definition.handlers;
     return batch && handler ? new BatchRunner({ ...common, ...batch, handler }) : new GroupRunner(common);
   }
 

@@ -50,6 +50,23 @@ export class UnroutableError extends EventBusError {
   }
 }
 
+/** A command whose queue does not exist: no process that handles it has ever run. Nothing was stored anywhere. */
+export class NoHandlerError extends EventBusError {
+  constructor(topic: string) {
+    super(
+      'NO_HANDLER',
+      `Nobody handles the command "${topic}": its queue does not exist. Deploy its handler first, and look for a typing error in the name.`,
+    );
+  }
+}
+
+/** No answer to a request in time. Its handler may have run; it is not started later than this. */
+export class RequestTimeoutError extends EventBusError {
+  constructor(topic: string, timeoutMs: number) {
+    super('REQUEST_TIMEOUT', `"${topic}" was not answered within ${timeoutMs} ms.`, { retryable: true });
+  }
+}
+
 /** The bus or the broker refused the message; it is stored nowhere. `code` says who and why. */
 export class PublishRejectedError extends EventBusError {
   constructor(message: string, options?: EventBusErrorOptions, code = 'PUBLISH_REJECTED') {

@@ -37,6 +37,7 @@ export const DEFAULTS = Object.freeze({
   exchange: 'events',
   startupTimeoutMs: 30_000,
   publishTimeoutMs: 10_000,
+  requestTimeoutMs: 10_000,
   publishWindow: 1_000,
   bufferMessages: 10_000,
   bufferBytes: 64 * 1_048_576,

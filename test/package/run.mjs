@@ -11,11 +11,11 @@ const readJson = (...path) => JSON.parse(readFileSync(join(...path), 'utf8'));
 const { devDependencies } = readJson(root, 'package.json');
 const nest11 = readJson(root, 'test', 'nest-11', 'package.json').dependencies;
 
+const NEST = ['@nestjs/common', '@nestjs/core', '@nestjs/microservices'];
+const nestOf = (versions) => Object.fromEntries(NEST.map((name) => [name, versions[name]]));
+
 /** The versions that our other tests use. */
-const PROJECTS = {
-  'Nest 11': { '@nestjs/common': nest11['@nestjs/common'], '@nestjs/core': nest11['@nestjs/core'] },
-  'Nest 12': { '@nestjs/common': devDependencies['@nestjs/common'], '@nestjs/core': devDependencies['@nestjs/core'] },
-};
+const PROJECTS = { 'Nest 11': nestOf(nest11), 'Nest 12': nestOf(devDependencies) };
 
 /** Whether the command succeeded. npm needs a shell: it is a .cmd file on Windows. */
 function succeeds(command, args, options) {
@@ -58,8 +58,11 @@ const TSCONFIG = {
   files: ['types.mts'],
 };
 const TYPES = `import { EventBusModule, EventBusService } from 'nestjs-event-bus';
+import { EventBusClient, EventBusServer } from 'nestjs-event-bus/microservices';
 import { CONTRACT_CASES } from 'nestjs-event-bus/testing';
-export const all: readonly unknown[] = [EventBusModule.forRoot(), EventBusService, CONTRACT_CASES];
+export const all: readonly unknown[] = [
+  EventBusModule.forRoot(), EventBusService, EventBusClient, EventBusServer, CONTRACT_CASES,
+];
 `;
 
 const work = mkdtempSync(join(tmpdir(), 'nestjs-event-bus-package-'));

@@ -1,5 +1,6 @@
 import { expect, it } from '@jest/globals';
 import * as api from '../../lib/index.js';
+import * as microservices from '../../lib/microservices/index.js';
 import * as testing from '../../lib/testing/index.js';
 
 it('the main entry exports exactly these values', () => {
@@ -35,11 +36,13 @@ it('the main entry exports exactly these values', () => {
     'MessageTooLargeError',
     'MsgpackSerializer',
     'NestEnvelopeSerializer',
+    'NoHandlerError',
     'OnEvent',
     'ProtobufSerializer',
     'PublishRejectedError',
     'PublishTimeoutError',
     'RTopicExchange',
+    'RequestTimeoutError',
     'RetryLaterError',
     'SERIALIZER_NAMES',
     'StructuredSerializer',
@@ -60,4 +63,14 @@ it('the main entry exports exactly these values', () => {
 
 it('the testing entry exports exactly these values', () => {
   expect(Object.keys(testing).sort()).toEqual(['CONTRACT_CASES', 'checkExchangeHandler', 'planContract']);
+});
+
+it('the entry for microservices exports exactly these values', () => {
+  expect(Object.keys(microservices).sort()).toEqual([
+    'EVENT_BUS_TRANSPORT_ID',
+    'EventBusClient',
+    'EventBusContext',
+    'EventBusExceptionFilter',
+    'EventBusServer',
+  ]);
 });

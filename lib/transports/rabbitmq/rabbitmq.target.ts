@@ -36,6 +36,13 @@ export function copyState(target: AmqpTarget): CopyState | undefined {
   return target.kind === 'group' ? FIRST_ATTEMPT : undefined;
 }
 
+const REPLY_PREFIX = 'amq.rabbitmq.reply-to';
+
+/** Whoever sends a request chooses where its answer goes: only back to a requester, never into a queue. */
+export function isReplyAddress(address: string): boolean {
+  return address === REPLY_PREFIX || address.startsWith(`${REPLY_PREFIX}.`);
+}
+
 export function asBuffer(body: Uint8Array): Buffer {
   return Buffer.isBuffer(body) ? body : Buffer.from(body.buffer, body.byteOffset, body.byteLength);
 }

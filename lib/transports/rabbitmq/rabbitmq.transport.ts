@@ -1,6 +1,12 @@
 import type { ChannelModel } from 'amqplib';
 import { Described } from '../../core/described.js';
-import { BusClosedError, ConnectionError, EventBusError, TopologyConflictError } from '../../core/errors.js';
+import {
+  BusClosedError,
+  ConnectionError,
+  EventBusError,
+  PublishRejectedError,
+  TopologyConflictError,
+} from '../../core/errors.js';
 import { DEFAULTS } from '../../core/limits.js';
 import type { BusLogger } from '../../core/logger.js';
 import type { Message } from '../../core/message.js';
@@ -28,6 +34,7 @@ import { RabbitMqGroupRecord } from './rabbitmq.group-record.js';
 import { type HeirParts, RabbitMqHeir } from './rabbitmq.heir.js';
 import { RabbitMqPublisher } from './rabbitmq.publisher.js';
 import { RabbitMqReplyPath } from './rabbitmq.reply-path.js';
+import { isReplyAddress } from './rabbitmq.target.js';
 import { RabbitMqTopology } from './rabbitmq.topology.js';
 
 const NO_RECORD = Object.freeze({ isRead: true, find: () => undefined });
@@ -137,6 +144,7 @@ export class RabbitMqTransport extends Described implements Transport {
 
   publish(target: Target, message: Message, options?: TransportPublishOptions): Promise<Routed> {
     if (target.kind === 'exchange') target.exchange.handler.assertTopic(message.topic);
+    if (target.kind === 'reply' && !isReplyAddress(target.address)) return Promise.reject(strangeAddress());
     const to = target.kind === 'group' ? { ...target, group: this.queueOf(target.group) } : target;
     return this.publisher.publish(to, message, options);
   }
@@ -277,4 +285,12 @@ export class RabbitMqTransport extends Described implements Transport {
     const refusal = this.connection.publish.refusal ?? this.connection.consume.refusal;
     if (refusal) throw refusal;
   }
+}
+
+function strangeAddress(): Error {
+  return new PublishRejectedError(
+    'A reply goes only to an address of direct reply-to, and the request named another one.',
+    { retryable: false },
+    'REPLY_ADDRESS',
+  );
 }

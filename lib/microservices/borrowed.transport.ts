@@ -1,0 +1,73 @@
+import type { GroupRecord } from '../core/group-record.js';
+import type { Message } from '../core/message.js';
+import type {
+  Connection,
+  ConsumeEvents,
+  Consumer,
+  DeadLetters,
+  ReplyPath,
+  Routed,
+  Source,
+  Target,
+  Topology,
+  Transport,
+  TransportCapabilities,
+  TransportPublishOptions,
+} from '../core/transport.js';
+
+/** A transport that others use too: whoever has made it closes it. */
+export class BorrowedTransport implements Transport {
+  constructor(private readonly own: Transport) {}
+
+  get name(): string {
+    return this.own.name;
+  }
+
+  get capabilities(): TransportCapabilities {
+    return this.own.capabilities;
+  }
+
+  get connection(): Connection {
+    return this.own.connection;
+  }
+
+  get deadLetters(): DeadLetters {
+    return this.own.deadLetters;
+  }
+
+  get groupRecord(): GroupRecord | undefined {
+    return this.own.groupRecord;
+  }
+
+  get obstacle(): Error | undefined {
+    return this.own.obstacle;
+  }
+
+  /** Another one may have connected it already, with a topology of its own. */
+  async connect(topology: Topology): Promise<void> {
+    await this.own.connect(topology);
+    await Promise.all(topology.sources.map((source) => this.own.declare(source)));
+  }
+
+  declare(source: Source): Promise<void> {
+    return this.own.declare(source);
+  }
+
+  publish(target: Target, message: Message, options?: TransportPublishOptions): Promise<Routed> {
+    return this.own.publish(target, message, options);
+  }
+
+  consume(source: Source, events: ConsumeEvents, signal?: AbortSignal): Promise<Consumer> {
+    return this.own.consume(source, events, signal);
+  }
+
+  openReplies(onReply: (message: Message) => void): Promise<ReplyPath> {
+    return this.own.openReplies(onReply);
+  }
+
+  describe(): Readonly<Record<string, unknown>> {
+    return this.own.describe();
+  }
+
+  async close(): Promise<void> {}
+}

@@ -1,0 +1,166 @@
+import { ClientProxy, type ReadPacket, type WritePacket } from '@nestjs/microservices';
+import { defer, type Observable, ReplaySubject } from 'rxjs';
+import type { EventBus } from '../bus/event-bus.js';
+import { decoderOf } from '../bus/message-decoder.js';
+import { MessageEncoder } from '../bus/message-encoder.js';
+import { qualify } from '../bus/resolved-options.js';
+import { conceal } from '../concealed-options.js';
+import { BusClosedError, ConfigurationError } from '../core/errors.js';
+import { describeError } from '../core/failure.js';
+import { DEFAULTS } from '../core/limits.js';
+import { integer, shape } from '../core/options.js';
+import { createEventBus, loggerOf, type MadeBus } from '../create-event-bus.js';
+import type { EventBusModuleOptions } from '../event-bus.lifecycle.js';
+import { Requester } from '../rpc/requester.js';
+import { commandGroup, type Reply } from '../rpc/rpc.wire.js';
+import { BorrowedTransport } from './borrowed.transport.js';
+import { type EventBusConnectionStatus, followStatus } from './connection-status.js';
+import { toMetadataHeaders } from './packet-metadata.js';
+
+/** Options of the bus; a transport that is handed in ready-made stays open when the client closes. */
+export interface EventBusClientOptions
+  extends Omit<EventBusModuleOptions, 'globalEnhancers' | 'consume' | 'autoStart' | 'inbox'> {
+  readonly request?: {
+    /**
+     * How long `send()` waits for an answer, and after it for the next one, in milliseconds; then it errors with a
+     * RequestTimeoutError. A request is not started later than this. Default 10 000.
+     */
+    readonly timeoutMs?: number;
+  };
+}
+
+interface Opened extends MadeBus {
+  readonly requester: Requester;
+}
+
+/**
+ * Publishes events and sends requests over the event bus, for what injects a `ClientProxy`. Publishes and requests wait, within
+ * their bounds, while the broker is away: `startup.mode` is `background` unless the options say `wait`.
+ *
+ * @example
+ * ClientsModule.register([{ name: 'ORDERS', customClass: EventBusClient, options: { service: 'shop', transport: 'amqp://localhost' } }])
+ * await lastValueFrom(client.emit('orders.created', { id: '42' })); // the receipt: the broker has it
+ * await firstValueFrom(client.send('orders.place', { id: '42' }));
+ * @publicApi
+ */
+export class EventBusClient extends ClientProxy<Record<never, never>, EventBusConnectionStatus> {
+  private readonly options: EventBusClientOptions;
+  private opening: Promise<Opened> | undefined;
+  private opened: Opened | undefined;
+  private isClosed = false;
+
+  /** @param options as for `EventBusModule.forRoot`, and `request`; they are checked by `connect` */
+  constructor(options: EventBusClientOptions = {}) {
+    super();
+    this.options = conceal(options);
+  }
+
+  /** Called by the first `emit` or `send`. @throws ConfigurationError, ConnectionError (`startup.mode: 'wait'`), BusClosedError */
+  async connect(): Promise<void> {
+    if (this.isClosed) throw new BusClosedError('publish');
+    this.opening ??= this.open();
+    const { opening } = this;
+    try {
+      this.opened = await opening;
+    } catch (error) {
+      if (this.opening === opening) this.opening = undefined; // the next one tries again
+      throw error;
+    }
+  }
+
+  /**
+   * Publishes at once, whether or not anybody subscribes to what it returns: the receipt when the broker has confirmed the
+   * event, or a typed error. An error that nobody looks at is logged.
+   */
+  override emit<TResult = unknown, TInput = unknown>(pattern: unknown, data: TInput): Observable<TResult> {
+    const outcome = new ReplaySubject<TResult>(1);
+    let isWatched = false;
+    super.emit<TResult, TInput>(pattern, data).subscribe({
+      next: (receipt) => outcome.next(receipt),
+      complete: () => outcome.complete(),
+      error: (error: unknown) => {
+        outcome.error(error);
+        setImmediate(() => {
+          if (!isWatched) loggerOf(this.options).error(`An event was not published: ${describeError(error)}`);
+        });
+      },
+    });
+    return defer(() => {
+      isWatched = true;
+      return outcome;
+    });
+  }
+
+  /** Rejects what waits for an answer, sends what is buffered, closes. Idempotent; it cannot be connected again. */
+  async close(): Promise<void> {
+    this.isClosed = true;
+    const opened = await this.opening?.catch(() => undefined); // whoever opened it was told
+    await opened?.requester.close();
+    await opened?.bus.close();
+  }
+
+  /** The bus: to publish with options. @throws ConfigurationError before `connect` */
+  unwrap<T = EventBus>(): T {
+    return this.current().bus as T;
+  }
+
+  protected async dispatchEvent<T>({ pattern, data, metadata }: ReadPacket): Promise<T> {
+    const headers = toMetadataHeaders(metadata);
+    const topic = this.normalizePattern(pattern);
+    return (await this.current().bus.publish(topic, data, headers && { headers })) as T;
+  }
+
+  protected publish({ pattern, data, metadata }: ReadPacket, callback: (packet: WritePacket) => void): () => void {
+    const { requester, options } = this.current();
+    const topic = this.normalizePattern(pattern);
+    const queue = qualify(options, commandGroup(options.exchange.name, topic));
+    const headers = toMetadataHeaders(metadata);
+    return requester.open(
+      { topic, queue, payload: data, ...(headers && { headers }) },
+      { onReply: (reply) => callback(toPacket(reply)), onError: (err) => callback({ err }) },
+    );
+  }
+
+  private current(): Opened {
+    if (this.opened) return this.opened;
+    throw new ConfigurationError('EventBusClient is not connected yet: connect() comes first.');
+  }
+
+  private async open(): Promise<Opened> {
+    const { request, ...bus } = this.options;
+    assertOptions(this.options);
+    const startup = { mode: 'background', ...bus.startup } as const;
+    const raw = { ...bus, startup };
+    const made = await createEventBus(raw, { borrow: (own) => new BorrowedTransport(own) });
+    followStatus(made.transport.connection, (status) => this._status$.next(status));
+    try {
+      await made.bus.prepare([]);
+    } catch (error) {
+      await made.bus.close();
+      throw error;
+    }
+    return { ...made, requester: createRequester(made, request?.timeoutMs ?? DEFAULTS.requestTimeoutMs) };
+  }
+}
+
+function createRequester({ transport, serializer, accept, options }: MadeBus, timeoutMs: number): Requester {
+  const { maxMessageBytes } = options.publish;
+  const encoder = new MessageEncoder({ service: options.service, serializer, maxMessageBytes });
+  return new Requester({ transport, encoder, decoder: decoderOf({ serializer, accept, options }), timeoutMs });
+}
+
+function toPacket({ kind, value }: Reply): WritePacket {
+  if (kind === 'error') return { err: value || { status: 'error', message: 'The handler failed.' } };
+  if (kind === 'end') return { isDisposed: true };
+  return { response: value, isDisposed: kind === 'value' };
+}
+
+/** What the bus itself checks is left to it. */
+function assertOptions(options: EventBusClientOptions): void {
+  const problems: string[] = [];
+  if (options.request !== undefined) shape({ timeoutMs: integer(1, 86_400_000) })(options.request, 'request', problems);
+  for (const name of ['consume', 'autoStart', 'inbox', 'globalEnhancers']) {
+    if (name in options) problems.push(`${name} is for what consumes; EventBusClient only publishes.`);
+  }
+  if (problems.length > 0) throw new ConfigurationError(problems);
+}

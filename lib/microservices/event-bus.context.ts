@@ -1,0 +1,64 @@
+import { BaseRpcContext } from '@nestjs/microservices';
+import type { EventContext } from '../bus/event-context.js';
+import type { EventPublishOptions } from '../bus/publish-options.js';
+import type { Headers, Message } from '../core/message.js';
+import { readMetadata } from './packet-metadata.js';
+
+/**
+ * What `@Ctx()` gives to a handler.
+ *
+ * @example
+ * @EventPattern('orders.*')
+ * on(@Payload() order: Order, @Ctx() context: EventBusContext) {
+ *   context.emit('invoices.wanted', { order: order.id });
+ * }
+ * @publicApi
+ */
+export class EventBusContext extends BaseRpcContext<[EventContext, string, boolean]> implements EventContext {
+  /** The pattern as the handler's decorator has it. */
+  getPattern(): string {
+    return this.args[1];
+  }
+
+  /** What the client's dispatch hook has put beside the payload, if anything. */
+  getMetadata(): Readonly<Record<string, string>> | undefined {
+    return readMetadata(this.headers);
+  }
+
+  /** Whether somebody waits for an answer: it has one attempt, and its error is the answer. */
+  get isRequest(): boolean {
+    return this.args[2];
+  }
+
+  get message(): Message {
+    return this.args[0].message;
+  }
+
+  get topic(): string {
+    return this.args[0].topic;
+  }
+
+  get headers(): Headers {
+    return this.args[0].headers;
+  }
+
+  get group(): string {
+    return this.args[0].group;
+  }
+
+  get attempt(): number {
+    return this.args[0].attempt;
+  }
+
+  get redelivered(): boolean {
+    return this.args[0].redelivered;
+  }
+
+  get signal(): AbortSignal {
+    return this.args[0].signal;
+  }
+
+  emit(topic: string, payload: unknown, options?: EventPublishOptions): void {
+    this.args[0].emit(topic, payload, options);
+  }
+}

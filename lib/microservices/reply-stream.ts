@@ -1,0 +1,61 @@
+import type { Observable } from 'rxjs';
+import type { Reply } from '../rpc/rpc.wire.js';
+
+/** Sends an answer. @returns whether somebody was there to get it */
+export type SendReply = (reply: Reply) => Promise<boolean>;
+
+/**
+ * Answers with all values of a handler's Observable, in order, one after the other. Ends early, and stops the Observable, when
+ * nobody is there any more.
+ *
+ * @returns how many answers were sent
+ * @throws the reason of `signal` when it aborts before the end
+ */
+export function replyWithAll(values: Observable<unknown>, send: SendReply, signal: AbortSignal): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const queue: Reply[] = [];
+    let sent = 0;
+    let isSending = false;
+    let isOver = false;
+    const stop = (): void => {
+      isOver = true;
+      queue.length = 0;
+      subscription.unsubscribe();
+      signal.removeEventListener('abort', onAbort);
+    };
+    const onAbort = (): void => {
+      stop();
+      reject(signal.reason instanceof Error ? signal.reason : new Error('aborted'));
+    };
+    const pump = async (): Promise<void> => {
+      isSending = true;
+      await undefined; // a value and the end that come together are one answer
+      for (let reply = queue.shift(); reply && !isOver; reply = queue.shift()) {
+        const isHeard = await send(reply);
+        sent++;
+        if (isOver || (reply.kind === 'part' && isHeard)) continue;
+        stop();
+        resolve(sent);
+      }
+      isSending = false;
+    };
+    const add = (reply: Reply): void => {
+      if (isOver) return;
+      queue.push(reply);
+      if (!isSending) void pump(); // never rejects: `send` does not
+    };
+    const end = (): void => {
+      const last = queue.pop();
+      if (last) queue.push(last.value === undefined ? { kind: 'end' } : { kind: 'value', value: last.value });
+      else add({ kind: 'end' });
+    };
+    signal.addEventListener('abort', onAbort, { once: true });
+    const subscription = values.subscribe({
+      next: (value) => add({ kind: 'part', value }),
+      error: (error: unknown) => add({ kind: 'error', value: error }),
+      complete: end,
+    });
+    if (signal.aborted) onAbort();
+    if (isOver) subscription.unsubscribe();
+  });
+}
