@@ -43,7 +43,7 @@ interface Opened extends MadeBus {
  * await firstValueFrom(client.send('orders.place', { id: '42' }));
  * @publicApi
  */
-export class EventBusClient extends ClientProxy<Record<never, never>, EventBusConnectionStatus> {
+export class EventBusClient extends ClientProxy {
   private readonly options: EventBusClientOptions;
   private opening: Promise<Opened> | undefined;
   private opened: Opened | undefined;
@@ -53,6 +53,11 @@ export class EventBusClient extends ClientProxy<Record<never, never>, EventBusCo
   constructor(options: EventBusClientOptions = {}) {
     super();
     this.options = conceal(options);
+  }
+
+  /** Whether there is a connection; now, and whenever that changes. */
+  override get status(): Observable<EventBusConnectionStatus> {
+    return super.status as Observable<EventBusConnectionStatus>;
   }
 
   /** Called by the first `emit` or `send`. @throws ConfigurationError, ConnectionError (`startup.mode: 'wait'`), BusClosedError */

@@ -1,7 +1,10 @@
 import { type CustomTransportStrategy, type MessageHandler, Server } from '@nestjs/microservices';
+import { DeadLetterService } from '../bus/dead-letter.service.js';
 import type { EventBus } from '../bus/event-bus.js';
 import type { HandlerRegistration } from '../bus/group-definition.js';
+import { decoderOf } from '../bus/message-decoder.js';
 import { MessageEncoder } from '../bus/message-encoder.js';
+import { qualify } from '../bus/resolved-options.js';
 import { conceal } from '../concealed-options.js';
 import { BusClosedError, ConfigurationError } from '../core/errors.js';
 import { describeError } from '../core/failure.js';
@@ -52,6 +55,7 @@ export class EventBusServer
   private readonly options: EventBusServerOptions;
   private making: Promise<MadeBus> | undefined;
   private bus: EventBus | undefined;
+  private letters: DeadLetterService | undefined;
   private isClosed = false;
   private isWarned = false;
 
@@ -110,6 +114,12 @@ export class EventBusServer
     return this.bus as T;
   }
 
+  /** What the handlers of events could not handle: to list, to replay. @throws ConfigurationError before `listen` */
+  get deadLetters(): DeadLetterService {
+    if (!this.letters) throw new ConfigurationError('EventBusServer has no dead letters yet: listen() comes first.');
+    return this.letters;
+  }
+
   private async open(): Promise<void> {
     if (this.isClosed) throw new BusClosedError('listen');
     if (this.making) throw new ConfigurationError('EventBusServer listens already.');
@@ -120,6 +130,7 @@ export class EventBusServer
     const made = await this.making;
     const { bus, options, transport, logger } = made;
     this.bus = bus;
+    this.letters = new DeadLetterService(transport.deadLetters, decoderOf(made), (group) => qualify(options, group));
     followStatus(transport.connection, (status) => this._status$.next(status));
     try {
       const names = { service: options.service, exchange: options.exchange.name };

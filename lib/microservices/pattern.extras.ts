@@ -61,6 +61,7 @@ export function pickExtras(
   const known = Object.keys(SHAPE);
   const picked: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(extras)) {
+    if (value === undefined) continue;
     const guess = nearest(name, known);
     if (known.includes(name)) picked[name] = value;
     else if (guess !== undefined) problems.push(`${place}: there is no extra "${name}". Did you mean "${guess}"?`);

@@ -1,20 +1,17 @@
 import type { Observable } from 'rxjs';
 import type { Reply } from '../rpc/rpc.wire.js';
 
-/** Sends an answer. @returns whether somebody was there to get it */
-export type SendReply = (reply: Reply) => Promise<boolean>;
+/** Sends an answer. Must not reject. */
+export type SendReply = (reply: Reply) => Promise<void>;
 
 /**
- * Answers with all values of a handler's Observable, in order, one after the other. Ends early, and stops the Observable, when
- * nobody is there any more.
+ * Answers with all values of a handler's Observable, in order, one after the other.
  *
- * @returns how many answers were sent
- * @throws the reason of `signal` when it aborts before the end
+ * @throws the reason of `signal` when it aborts before the end; then the Observable is stopped
  */
-export function replyWithAll(values: Observable<unknown>, send: SendReply, signal: AbortSignal): Promise<number> {
+export function replyWithAll(values: Observable<unknown>, send: SendReply, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     const queue: Reply[] = [];
-    let sent = 0;
     let isSending = false;
     let isOver = false;
     const stop = (): void => {
@@ -31,11 +28,10 @@ export function replyWithAll(values: Observable<unknown>, send: SendReply, signa
       isSending = true;
       await undefined; // a value and the end that come together are one answer
       for (let reply = queue.shift(); reply && !isOver; reply = queue.shift()) {
-        const isHeard = await send(reply);
-        sent++;
-        if (isOver || (reply.kind === 'part' && isHeard)) continue;
+        await send(reply);
+        if (isOver || reply.kind === 'part') continue;
         stop();
-        resolve(sent);
+        resolve();
       }
       isSending = false;
     };

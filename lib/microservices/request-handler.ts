@@ -1,5 +1,6 @@
 import type { MessageHandler } from '@nestjs/microservices';
 import { isObservable } from 'rxjs';
+import { HandlerTimeoutError } from '../core/errors.js';
 import type { Replier } from '../rpc/replier.js';
 import type { EventBusContext } from './event-bus.context.js';
 import { replyWithAll, type SendReply } from './reply-stream.js';
@@ -18,10 +19,11 @@ export async function handleRequest(
   let sent = 0;
   const send: SendReply = async ({ kind, value }) => {
     sent++;
-    return replier.reply(context.message, { kind, value: kind === 'error' ? toReplyError(value) : value });
+    await replier.reply(context.message, { kind, value: kind === 'error' ? toReplyError(value) : value });
   };
   try {
     const result: unknown = await callback(payload, context);
+    if (isTimedOut(context)) throw context.signal.reason;
     if (isObservable(result)) await replyWithAll(result, send, context.signal);
     else await send(result === undefined ? { kind: 'end' } : { kind: 'value', value: result });
   } catch (error) {
@@ -29,4 +31,9 @@ export async function handleRequest(
     if (context.signal.aborted && sent === 0) throw error;
     await send({ kind: 'error', value: error });
   }
+}
+
+/** Then what it gives comes of having been told to stop. */
+function isTimedOut({ signal }: EventBusContext): boolean {
+  return signal.aborted && signal.reason instanceof HandlerTimeoutError;
 }

@@ -23,31 +23,27 @@ export class Replier {
   constructor(private readonly options: ReplierOptions) {}
 
   /**
-   * Never rejects: an answer that does not arrive is a timeout for whoever waits for it.
-   *
-   * @returns whether somebody was there to get it
+   * Never rejects: an answer that does not arrive is a timeout for whoever waits for it. Nobody learns whether it arrived:
+   * RabbitMQ calls what goes to a requester not routed.
    */
-  async reply(request: Message, reply: Reply): Promise<boolean> {
+  async reply(request: Message, reply: Reply): Promise<void> {
     const { replyTo } = request;
-    if (replyTo === undefined) return false;
+    if (replyTo === undefined) return;
     let message: Message;
     try {
       message = this.encode(request, replyTo, reply);
     } catch (error) {
       this.options.logger.error(`The answer to "${request.topic}" (${request.id}): ${describeError(error)}`);
-      if (reply.kind === 'error' && reply.value === UNSENDABLE) return false;
-      await this.reply(request, { kind: 'error', value: UNSENDABLE });
-      return false;
+      if (reply.value !== UNSENDABLE) await this.reply(request, { kind: 'error', value: UNSENDABLE });
+      return;
     }
     const { transport, timeoutMs } = this.options;
     const left = request.expiresAt === undefined ? timeoutMs : request.expiresAt - Date.now();
     try {
       const bound = { timeoutMs: Math.max(LEAST_MS, Math.min(timeoutMs, left)) };
-      const { routed } = await transport.publish({ kind: 'reply', address: replyTo }, message, bound);
-      return routed;
+      await transport.publish({ kind: 'reply', address: replyTo }, message, bound);
     } catch (error) {
       this.options.logger.warn(`"${request.topic}" (${request.id}) could not be answered: ${describeError(error)}`);
-      return false;
     }
   }
 

@@ -28,6 +28,14 @@ const NOT_ROUTED: Routed = Object.freeze({
   routed: false,
   returned: Object.freeze({ code: 312, text: 'NO_ROUTE' }),
 });
+const USUAL: MemorySettings = Object.freeze({
+  timeoutMs: DEFAULTS.publishTimeoutMs,
+  window: DEFAULTS.publishWindow,
+  messages: DEFAULTS.bufferMessages,
+  bytes: DEFAULTS.bufferBytes,
+  onFull: 'reject',
+  retain: 0,
+});
 
 /**
  * A broker in the process, as strict as a real one: asynchronous, a copy for each group, bounded, with retries and dead
@@ -49,21 +57,22 @@ export class MemoryTransport implements Transport {
   private closing: Promise<void> | undefined;
   private names = 0;
 
-  constructor(
-    private readonly settings: MemorySettings,
-    connection = new MemoryConnection(),
-  ) {
+  private readonly settings: MemorySettings;
+
+  /** @param settings what is absent is as a bus without options has it */
+  constructor(settings: Partial<MemorySettings> = {}, connection = new MemoryConnection()) {
+    this.settings = { ...USUAL, ...settings };
     this.connection = connection;
     this.capabilities = {
       durable: false,
       ordered: 'per-key',
       delay: 'exact',
       unroutable: true,
-      replay: settings.retain > 0,
+      replay: this.settings.retain > 0,
       exchangeTypes: ['topic', 'direct', 'fanout', 'headers', 'x-rtopic'],
     };
     this.backlog = new PublishBacklog<Target>(
-      settings,
+      this.settings,
       [],
       (o) => new PublishTimeoutError(o.message.topic, o.timeoutMs, false),
     );
