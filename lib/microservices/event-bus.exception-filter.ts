@@ -20,9 +20,11 @@ export class EventBusExceptionFilter extends BaseExceptionFilter {
   private readonly rpc = new BaseRpcExceptionFilter();
 
   override catch(error: unknown, host: ArgumentsHost): unknown {
+    // oxlint-disable-next-line promise/valid-params -- a filter of Nest, not a promise
     if (host.getType() !== 'rpc') return super.catch(error, host);
     const context: unknown = host.switchToRpc().getContext();
     if (context instanceof EventBusContext && !context.isRequest) return throwError(() => error);
+    // oxlint-disable-next-line promise/valid-params -- a filter of Nest, not a promise
     return this.rpc.catch(error as RpcException, host);
   }
 }

@@ -26,7 +26,7 @@ export function replyWithAll(values: Observable<unknown>, send: SendReply, signa
     };
     const pump = async (): Promise<void> => {
       isSending = true;
-      await undefined; // a value and the end that come together are one answer
+      await Promise.resolve(); // a value and the end that come together are one answer
       for (let reply = queue.shift(); reply && !isOver; reply = queue.shift()) {
         await send(reply);
         if (isOver || reply.kind === 'part') continue;

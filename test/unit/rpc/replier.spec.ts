@@ -1,0 +1,57 @@
+import { describe, expect, it } from '@jest/globals';
+import { MessageEncoder } from '../../../lib/bus/message-encoder.js';
+import { Replier } from '../../../lib/rpc/replier.js';
+import { JsonSerializer } from '../../../lib/serializers/json.serializer.js';
+import { FakeTransport } from '../support/fake.transport.js';
+import { RecordingLogger } from '../support/recording.logger.js';
+
+const encoder = new MessageEncoder({ service: 'shop', serializer: new JsonSerializer(), maxMessageBytes: 1_000 });
+
+function start() {
+  const transport = new FakeTransport();
+  const logger = new RecordingLogger();
+  return { transport, logger, replier: new Replier({ transport, encoder, timeoutMs: 1_000, logger }) };
+}
+
+const request = encoder.encode('orders.place', 1, { id: 'r-1', correlationId: 'c-1', replyTo: 'back' });
+
+describe('a replier', () => {
+  it('sends the value to where the request wants it, with its correlation id', async () => {
+    const { transport, replier } = start();
+    await replier.reply(request, { kind: 'value', value: { n: 1 } });
+    const [sent] = transport.sent;
+    expect(sent?.target).toEqual({ kind: 'reply', address: 'back' });
+    expect(sent?.message).toMatchObject({ type: 'reply', correlationId: 'c-1', causationId: 'r-1', source: 'shop' });
+    expect(Buffer.from(sent?.message.body ?? []).toString()).toBe('{"n":1}');
+  });
+
+  it('waits no longer than the one who asked', async () => {
+    const { transport, replier } = start();
+    await replier.reply({ ...request, expiresAt: Date.now() + 200 }, { kind: 'end' });
+    await replier.reply({ ...request, expiresAt: Date.now() - 200 }, { kind: 'end' });
+    const [soon, late] = transport.sent.map(({ options }) => options?.timeoutMs ?? 0);
+    expect(soon).toBeLessThanOrEqual(200);
+    expect(late).toBe(50);
+  });
+
+  it('a value that cannot be sent: the requester is told so, without the value', async () => {
+    const { transport, replier, logger } = start();
+    await replier.reply(request, { kind: 'value', value: 1n });
+    await replier.reply(request, { kind: 'value', value: 'x'.repeat(2_000) });
+    expect(transport.sent.map(({ message }) => message.type)).toEqual(['reply.error', 'reply.error']);
+    expect(Buffer.from(transport.sent[0]?.message.body ?? []).toString()).toContain('could not be sent');
+    expect(logger.lines.filter((line) => line.includes('orders.place'))).toHaveLength(2);
+  });
+
+  it('never rejects, and does nothing for who waits for no answer', async () => {
+    const { transport, replier, logger } = start();
+    transport.publishing = async () => {
+      throw new Error('as asked');
+    };
+    await replier.reply(request, { kind: 'value', value: 1 });
+    expect(logger.lines).toEqual([expect.stringContaining('could not be answered')]);
+    const { replyTo: _, ...event } = request;
+    await replier.reply(event, { kind: 'value', value: 1 });
+    expect(transport.sent).toHaveLength(1);
+  });
+});

@@ -1,0 +1,191 @@
+import { describe, expect, it } from '@jest/globals';
+import { MessageDecoder } from '../../../lib/bus/message-decoder.js';
+import { MessageEncoder } from '../../../lib/bus/message-encoder.js';
+import type { Message } from '../../../lib/core/message.js';
+import type { ConnectionState, ReplyPath, Routed, Target } from '../../../lib/core/transport.js';
+import { Requester } from '../../../lib/rpc/requester.js';
+import { REPLY, type Reply } from '../../../lib/rpc/rpc.wire.js';
+import { JsonSerializer } from '../../../lib/serializers/json.serializer.js';
+import { until } from '../../../lib/testing/contract/until.js';
+import { FakeTransport } from '../support/fake.transport.js';
+
+const serializer = new JsonSerializer();
+const encoder = new MessageEncoder({ service: 'shop', serializer, maxMessageBytes: 1_000 });
+
+/** A transport whose replies and state are the test's. */
+class Line extends FakeTransport {
+  readonly requests: { readonly target: Target; readonly message: Message }[] = [];
+  opened = 0;
+  closedPaths = 0;
+  opening: () => Promise<void> = async () => undefined;
+  sending: () => Promise<Routed> = async () => ({ routed: true });
+  private onReply: ((message: Message) => void) | undefined;
+  private readonly listeners = new Set<(state: ConnectionState) => void>();
+
+  constructor() {
+    super();
+    this.connection.onStateChange = (listener?: (state: ConnectionState) => void) => {
+      if (listener) this.listeners.add(listener);
+      return () => void (listener && this.listeners.delete(listener));
+    };
+  }
+
+  override async openReplies(onReply?: (message: Message) => void): Promise<ReplyPath> {
+    this.opened++;
+    this.onReply = onReply;
+    await this.opening();
+    return {
+      address: 'back',
+      publish: (target, message) => {
+        this.requests.push({ target, message });
+        return this.sending();
+      },
+      close: async () => void this.closedPaths++,
+    };
+  }
+
+  answer(correlationId: string | undefined, type: string, payload: unknown): void {
+    this.onReply?.(encoder.encode('back', payload, { correlationId: correlationId ?? '', type }));
+  }
+
+  become(state: ConnectionState): void {
+    for (const listener of this.listeners) listener(state);
+  }
+}
+
+function start(timeoutMs = 1_000) {
+  const line = new Line();
+  const requester = new Requester({ transport: line, encoder, decoder: new MessageDecoder([serializer]), timeoutMs });
+  const ask = (payload: unknown) => {
+    const replies: Reply[] = [];
+    const errors: unknown[] = [];
+    const stop = requester.open(
+      { topic: 'orders.place', queue: 'events.command.orders.place', payload },
+      { onReply: (reply) => replies.push(reply), onError: (error) => errors.push(error) },
+    );
+    return { replies, errors, stop };
+  };
+  const sent = async (count: number) => {
+    await until('it is sent', () => line.requests.length === count);
+    return line.requests.at(-1)?.message as Message;
+  };
+  return { line, requester, ask, sent };
+}
+
+describe('a requester', () => {
+  it('sends to the queue of the command, with the way back and the time by which it must be started', async () => {
+    const { line, ask, sent, requester } = start();
+    ask({ n: 1 });
+    const before = Date.now();
+    const message = await sent(1);
+    expect(line.requests[0]?.target).toEqual({ kind: 'group', group: 'events.command.orders.place' });
+    expect(message).toMatchObject({
+      topic: 'orders.place',
+      replyTo: 'back',
+      correlationId: message.id,
+      source: 'shop',
+    });
+    expect(Math.abs((message.expiresAt ?? 0) - before - 1_000)).toBeLessThan(500);
+    await requester.close();
+  });
+
+  it('gives each answer to its request, and nothing after the last one', async () => {
+    const { line, ask, sent, requester } = start();
+    const a = ask('a');
+    const b = ask('b');
+    await sent(2);
+    const [first, second] = line.requests.map(({ message }) => message.id);
+    line.answer(second, REPLY.value, 'to b');
+    line.answer(first, REPLY.part, 'to a');
+    line.answer('somebody else', REPLY.value, 'to nobody');
+    line.answer(first, 'something.else', 'no answer');
+    line.answer(first, REPLY.end, null);
+    line.answer(first, REPLY.value, 'too late');
+    expect(a).toMatchObject({ replies: [{ kind: 'part', value: 'to a' }, { kind: 'end' }], errors: [] });
+    expect(b).toMatchObject({ replies: [{ kind: 'value', value: 'to b' }], errors: [] });
+    expect(requester.size).toBe(0);
+    expect(line.opened).toBe(1);
+    await requester.close();
+  });
+
+  it('a queue that does not exist: NoHandlerError', async () => {
+    const { line, ask, requester } = start();
+    line.sending = async () => ({ routed: false });
+    const { errors } = ask('a');
+    await until('it failed', () => errors.length === 1);
+    expect(errors).toMatchObject([{ code: 'NO_HANDLER' }]);
+    expect(requester.size).toBe(0);
+    await requester.close();
+  });
+
+  it('no answer in time: RequestTimeoutError; each part begins the time anew', async () => {
+    const { line, ask, sent, requester } = start(120);
+    const { errors, replies } = ask('a');
+    const { id } = await sent(1);
+    for (let part = 0; part < 3; part++) {
+      await new Promise((resolve) => setTimeout(resolve, 70));
+      line.answer(id, REPLY.part, part);
+    }
+    expect(errors).toEqual([]);
+    await until('its time is up', () => errors.length === 1);
+    expect(errors).toMatchObject([{ code: 'REQUEST_TIMEOUT' }]);
+    expect(replies).toHaveLength(3);
+    await requester.close();
+  });
+
+  it('the connection is lost: at once; what is asked afterwards waits', async () => {
+    const { line, ask, sent, requester } = start();
+    const before = ask('a');
+    await sent(1);
+    line.become('down');
+    expect(before.errors).toMatchObject([{ code: 'CONNECTION', retryable: true }]);
+    const after = ask('b');
+    line.become('connecting');
+    line.become('up');
+    const { id } = await sent(2);
+    line.answer(id, REPLY.value, 'b');
+    expect(after).toMatchObject({ replies: [{ kind: 'value', value: 'b' }], errors: [] });
+    await requester.close();
+  });
+
+  it('the way back cannot be opened: that request fails, the next one tries again', async () => {
+    const { line, ask, sent, requester } = start();
+    line.opening = async () => {
+      throw new Error('as asked');
+    };
+    const { errors } = ask('a');
+    await until('it failed', () => errors.length === 1);
+    line.opening = async () => undefined;
+    ask('b');
+    await sent(1);
+    expect(line.opened).toBe(2);
+    await requester.close();
+  });
+
+  it('given up: nothing is told, nothing is kept', async () => {
+    const { line, ask, sent, requester } = start();
+    const { stop, errors, replies } = ask('a');
+    const { id } = await sent(1);
+    stop();
+    expect(requester.size).toBe(0);
+    line.answer(id, REPLY.value, 'too late');
+    expect([errors, replies]).toEqual([[], []]);
+    await requester.close();
+  });
+
+  it('an answer that cannot be read is an error; one that is closed rejects what waits and what comes', async () => {
+    const { line, ask, sent, requester } = start();
+    const unread = ask('a');
+    const { id } = await sent(1);
+    const message = encoder.encode('back', 'x', { correlationId: id, type: REPLY.value });
+    const { onReply } = line as unknown as { onReply: (message: Message) => void };
+    onReply({ ...message, body: Buffer.from('{') });
+    expect(unread.errors).toMatchObject([{ code: 'UNDECODABLE' }]);
+    const waiting = ask('b');
+    await sent(2);
+    await requester.close();
+    expect(waiting.errors).toMatchObject([{ code: 'BUS_CLOSED' }]);
+    expect(ask('c').errors).toMatchObject([{ code: 'BUS_CLOSED' }]);
+    expect(line.closedPaths).toBe(1);
+  });
+});

@@ -1,0 +1,28 @@
+import { describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+import { ConfigurationError } from '../../../lib/core/errors.js';
+import { commandGroup, REPLY, type ReplyKind, replyKindOf } from '../../../lib/rpc/rpc.wire.js';
+
+describe('the wire of requests', () => {
+  it('a command has the queue of its name', () => {
+    expect(commandGroup('events', 'orders.place')).toBe('events.command.orders.place');
+    expect(commandGroup('events', '{"cmd":"sum"}')).toBe('events.command.{"cmd":"sum"}');
+  });
+
+  it.each(['', 'a\0b', '*', 'orders.*', '#.placed', 'x'.repeat(241)])('%j names no command', (topic) => {
+    expect(() => commandGroup('events', topic)).toThrow(ConfigurationError);
+  });
+
+  it('different commands have different queues', () => {
+    const topic = fc.string({ minLength: 1, maxLength: 40 }).filter((text) => !/[*#\0]/.test(text));
+    fc.assert(
+      fc.property(topic, topic, (a, b) => (commandGroup('events', a) === commandGroup('events', b)) === (a === b)),
+    );
+  });
+
+  it('an answer is what its type says; without a type it is the value; any other type is no answer', () => {
+    for (const kind of Object.keys(REPLY) as ReplyKind[]) expect(replyKindOf({ type: REPLY[kind] })).toBe(kind);
+    expect(replyKindOf({ type: '' })).toBe('value');
+    expect(replyKindOf({ type: 'orders.placed' })).toBeUndefined();
+  });
+});
