@@ -43,6 +43,7 @@ own.suite('an application with @nestjs/microservices whose broker restarts', () 
       const errors = new Log<unknown>('errors');
       client.send('orders.place', 1).subscribe({ error: errors.add });
       await started.reach(1);
+      await own.node.settleQueues();
       const faults = own.node.faults;
       await own.node.kill();
       expect(own.node.faults - faults).toBe(1);
