@@ -3,9 +3,9 @@ import { conceal } from './concealed-options.js';
 import { loadConfig } from './config/config-loader.js';
 import type { BusLogger } from './core/logger.js';
 import { bool } from './core/options.js';
+import { problemsOf } from './create-event-bus.js';
 import type { EventBusModuleOptions } from './event-bus.lifecycle.js';
 import { BUS_NAME, type EventBusModuleExtras } from './event-bus.module.js';
-import { problemsOf } from './create-event-bus.js';
 
 export interface LoadEventBusConfigOptions {
   /** Where `${NAME}` is looked up. Default `process.env`. */

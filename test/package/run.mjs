@@ -11,8 +11,9 @@ const readJson = (...path) => JSON.parse(readFileSync(join(...path), 'utf8'));
 const { devDependencies } = readJson(root, 'package.json');
 const nest11 = readJson(root, 'test', 'nest-11', 'package.json').dependencies;
 
-const NEST = ['@nestjs/common', '@nestjs/core', '@nestjs/microservices'];
-const nestOf = (versions) => Object.fromEntries(NEST.map((name) => [name, versions[name]]));
+const NEST = ['@nestjs/common', '@nestjs/core'];
+const MICROSERVICES = '@nestjs/microservices';
+const nestOf = (versions) => Object.fromEntries([...NEST, MICROSERVICES].map((name) => [name, versions[name]]));
 
 /** The versions that our other tests use. */
 const PROJECTS = { 'Nest 11': nestOf(nest11), 'Nest 12': nestOf(devDependencies) };
@@ -24,20 +25,26 @@ function succeeds(command, args, options) {
   return status === 0;
 }
 
-function testProject(title, folder, tarball, nest) {
+function testProject(title, folder, tarball, { [MICROSERVICES]: microservices, ...nest }) {
   mkdirSync(folder);
   const { 'reflect-metadata': metadata, rxjs } = devDependencies;
   const dependencies = { ...nest, 'reflect-metadata': metadata, rxjs, 'nestjs-event-bus': `file:${tarball}` };
   writeFileSync(join(folder, 'package.json'), JSON.stringify({ name: 'consumer', private: true, dependencies }));
-  copyFileSync(join(here, 'consumer.mjs'), join(folder, 'consumer.mjs'));
+  for (const name of ['consumer.mjs', 'microservices.mjs']) copyFileSync(join(here, name), join(folder, name));
   writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(TSCONFIG));
   writeFileSync(join(folder, 'types.mts'), TYPES);
   if (!succeeds('npm install --no-audit --no-fund', [], { cwd: folder, shell: true })) {
     return [`${title}: npm install`];
   }
-  const broken = ['esm', 'cjs'].filter(
-    (format) => !succeeds(process.execPath, ['consumer.mjs', format], { cwd: folder, timeout: 60_000 }),
-  );
+  const failuresOf = (script) =>
+    ['esm', 'cjs']
+      .filter((format) => !succeeds(process.execPath, [script, format], { cwd: folder, timeout: 60_000 }))
+      .map((format) => `${script} ${format}`);
+  // the optional peer comes afterwards: the library must do without it
+  const broken = failuresOf('consumer.mjs');
+  const addition = `npm install --no-audit --no-fund ${MICROSERVICES}@${microservices}`;
+  if (succeeds(addition, [], { cwd: folder, shell: true })) broken.push(...failuresOf('microservices.mjs'));
+  else broken.push(addition);
   if (
     !succeeds(process.execPath, [join(root, 'node_modules', 'typescript', 'bin', 'tsc6'), '-p', '.'], { cwd: folder })
   )
