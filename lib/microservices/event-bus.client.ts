@@ -109,19 +109,19 @@ export class EventBusClient extends ClientProxy {
     return this.current().bus as T;
   }
 
-  protected async dispatchEvent<T>({ pattern, data, metadata }: ReadPacket): Promise<T> {
-    const headers = toMetadataHeaders(metadata);
-    const topic = this.normalizePattern(pattern);
-    return (await this.current().bus.publish(topic, data, headers && { headers })) as T;
+  protected async dispatchEvent<T>(packet: ReadPacket): Promise<T> {
+    const headers = headersOf(packet);
+    const topic = this.normalizePattern(packet.pattern);
+    return (await this.current().bus.publish(topic, packet.data, headers && { headers })) as T;
   }
 
-  protected publish({ pattern, data, metadata }: ReadPacket, callback: (packet: WritePacket) => void): () => void {
+  protected publish(packet: ReadPacket, callback: (packet: WritePacket) => void): () => void {
     const { requester, options } = this.current();
-    const topic = this.normalizePattern(pattern);
+    const topic = this.normalizePattern(packet.pattern);
     const queue = qualify(options, commandGroup(options.exchange.name, topic));
-    const headers = toMetadataHeaders(metadata);
+    const headers = headersOf(packet);
     return requester.open(
-      { topic, queue, payload: data, ...(headers && { headers }) },
+      { topic, queue, payload: packet.data, ...(headers && { headers }) },
       { onReply: (reply) => callback(toPacket(reply)), onError: (err) => callback({ err }) },
     );
   }
@@ -152,6 +152,11 @@ function createRequester({ transport, serializer, accept, options }: MadeBus, ti
   const { maxMessageBytes } = options.publish;
   const encoder = new MessageEncoder({ service: options.service, serializer, maxMessageBytes });
   return new Requester({ transport, encoder, decoder: decoderOf({ serializer, accept, options }), timeoutMs });
+}
+
+/** Nest before 12 has no dispatch hook, and no metadata. */
+function headersOf(packet: ReadPacket): ReturnType<typeof toMetadataHeaders> {
+  return toMetadataHeaders((packet as { readonly metadata?: Readonly<Record<string, string>> }).metadata);
 }
 
 function toPacket({ kind, value }: Reply): WritePacket {

@@ -256,6 +256,40 @@ describe.each(TRANSPORTS)('events of @nestjs/microservices on %s', (_, url = '')
   );
 
   it(
+    'bring along what a dispatch hook has put beside the payload, where Nest has such hooks',
+    withMicroservices(url, async (lab) => {
+      const seen = new Log<EventBusContext>('events');
+      @Controller()
+      class Orders {
+        @EventPattern<string>('orders.*')
+        on(@Payload() _order: Order, @Ctx() context: EventBusContext): void {
+          seen.add(context);
+        }
+      }
+      const { server } = await lab.serve({ controllers: [Orders] });
+      const hooks: string[] = [];
+      server.setOnProcessingStartHook((transportId, _context, done) => {
+        hooks.push(`start ${String(transportId)}`);
+        void done();
+      });
+      server.setOnProcessingEndHook(() => hooks.push('end'));
+      const client = lab.client();
+      const metadata = { 'x-request-id': 'r-1' };
+      const hasHooks = typeof client.setOnDispatchHook === 'function';
+      if (hasHooks) {
+        client.setOnDispatchHook((packet) => {
+          packet.metadata = metadata;
+        });
+      }
+      await lastValueFrom(client.emit('orders.created', { n: 1 }));
+      const [context] = await seen.reach(1);
+      expect(context?.getMetadata()).toEqual(hasHooks ? metadata : undefined);
+      await until('the hooks have run', () => hooks.length === 2);
+      expect(hooks).toEqual(['start Symbol(event-bus)', 'end']);
+    }),
+  );
+
+  it(
     'that nobody asks for are told by the receipt; an error reaches who looks, at once or later, and else the log',
     withMicroservices(url, async (lab) => {
       const client = lab.client();

@@ -75,6 +75,14 @@ describe('Consumption', () => {
       });
     });
 
+    it('of a group without rules is a queue to which no exchange leads, that of broadcasts included', async () => {
+      const { add, startHub, transport } = setUp({ options: { service: 'shop' } });
+      const group = add({ group: 'events.command.orders.place', rules: [] });
+      expect(group.source).toMatchObject({ group: 'events.command.orders.place', bindings: [] });
+      await startHub([group]);
+      expect(transport.consumers).toEqual([]);
+    });
+
     it('of a private one is bound to events and broadcasts, and has no name', () => {
       const { add } = setUp();
       const { source } = add({ delivery: 'broadcast' });

@@ -287,6 +287,32 @@ describe('Dispatcher', () => {
     });
   });
 
+  describe('a request', () => {
+    it('is answered with its failure, and neither retried nor dead', async () => {
+      const refused: unknown[] = [];
+      const refuse: NonNullable<DispatcherOptions['refuse']> = ({ replyTo }, error) => {
+        if (replyTo === undefined) return false;
+        refused.push(error);
+        return true;
+      };
+      const error = new Error('as asked');
+      const { dispatcher } = setUp(fails(error), { refuse });
+      const event = new FakeDelivery();
+      const { message } = event;
+      const request = (fields = {}): FakeDelivery =>
+        new FakeDelivery({ message: { ...message, replyTo: 'back', ...fields } });
+      expect(await dispatcher.handle(request())).toBe(ACK);
+      expect(await dispatcher.handle(request({ body: Buffer.from('{') }))).toBe(ACK);
+      expect(dispatcher.timedOut(request())).toBe(ACK);
+      expect(refused).toEqual([error, expect.any(DecodeError), expect.any(HandlerTimeoutError)]);
+      expect(await dispatcher.handle(event)).toMatchObject({ kind: 'retry' });
+      const aborted = request();
+      aborted.abort(new BusClosedError('go on'));
+      expect(await dispatcher.handle(aborted)).toBe(RELEASE);
+      expect(refused).toHaveLength(3);
+    });
+  });
+
   describe('a handler that fails', () => {
     it.each([
       [1, { kind: 'retry', delayMs: 10, attempt: 2 }],

@@ -27,6 +27,14 @@ describe('HandlerMatcher', () => {
     }
   });
 
+  it('a handler without rules has a queue of its own, and gets all that is there', () => {
+    const only = handler('command', []);
+    const find = (...handlers: Handler[]) =>
+      new HandlerMatcher(new TopicExchange(), handlers).find(aMessage({ topic: 'orders.place' }));
+    expect(find(only)).toBe(only);
+    expect(find(only, handler('other', patterns('mail.*')))).toBeUndefined();
+  });
+
   it('looks at every rule of a handler', () => {
     const matcher = new HandlerMatcher(new TopicExchange(), [
       handler('two', patterns('a', 'orders.#')),
