@@ -61,7 +61,7 @@ describe('the handlers of microservices', () => {
 
   it('several methods of one pattern share a group, unless one has its own', () => {
     const found = registrations(['a', true], ['a', true], ['a', true, { group: 'own' }]);
-    expect(found.map(({ group, invoke }) => [group, invoke(0, undefined as never)])).toEqual([
+    expect(found.map((one) => [one.group, one.invoke(0, undefined as never)])).toEqual([
       ['shop.a', 2],
       ['own', 1],
     ]);
