@@ -31,6 +31,8 @@ export interface EventBusClientOptions
 
 interface Opened extends MadeBus {
   readonly requester: Requester;
+  /** Stops telling the status: a transport that was handed in lives on. */
+  readonly unfollow: () => void;
 }
 
 /**
@@ -102,6 +104,7 @@ export class EventBusClient extends ClientProxy {
     const opened = await this.opening?.catch(() => undefined); // whoever opened it was told
     await opened?.requester.close();
     await opened?.bus.close();
+    opened?.unfollow();
   }
 
   /** The bus: to publish with options. @throws ConfigurationError before `connect` */
@@ -137,14 +140,15 @@ export class EventBusClient extends ClientProxy {
     const startup = { mode: 'background', ...bus.startup } as const;
     const raw = { ...bus, startup };
     const made = await createEventBus(raw, { borrow: (own) => new BorrowedTransport(own) });
-    followStatus(made.transport.connection, (status) => this._status$.next(status));
+    const unfollow = followStatus(made.transport.connection, (status) => this._status$.next(status));
     try {
       await made.bus.prepare([]);
     } catch (error) {
       await made.bus.close();
+      unfollow();
       throw error;
     }
-    return { ...made, requester: createRequester(made, request?.timeoutMs ?? DEFAULTS.requestTimeoutMs) };
+    return { ...made, unfollow, requester: createRequester(made, request?.timeoutMs ?? DEFAULTS.requestTimeoutMs) };
   }
 }
 

@@ -56,6 +56,8 @@ export class EventBusServer
   private making: Promise<MadeBus> | undefined;
   private bus: EventBus | undefined;
   private letters: DeadLetterService | undefined;
+  /** Stops telling the status: a transport that was handed in lives on. */
+  private unfollow: (() => void) | undefined;
   private isClosed = false;
   private isWarned = false;
 
@@ -101,6 +103,7 @@ export class EventBusServer
     this.isClosed = true;
     const made = await this.making?.catch(() => undefined); // `listen` has told why
     await made?.bus.close();
+    this.unfollow?.();
   }
 
   /** @throws ConfigurationError: there are no events to listen to besides `status` */
@@ -131,7 +134,7 @@ export class EventBusServer
     const { bus, options, transport, logger } = made;
     this.bus = bus;
     this.letters = new DeadLetterService(transport.deadLetters, decoderOf(made), (group) => qualify(options, group));
-    followStatus(transport.connection, (status) => this._status$.next(status));
+    this.unfollow = followStatus(transport.connection, (status) => this._status$.next(status));
     try {
       const names = { service: options.service, exchange: options.exchange.name };
       const replier = createReplier(made);
