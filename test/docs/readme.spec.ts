@@ -28,7 +28,10 @@ function complaints(folder: string): string[] {
     incremental: false,
     declaration: false,
     rootDir: process.cwd(),
-    paths: { 'nestjs-event-bus': [join(process.cwd(), 'lib/index.ts')] },
+    paths: {
+      'nestjs-event-bus': [join(process.cwd(), 'lib/index.ts')],
+      'nestjs-event-bus/microservices': [join(process.cwd(), 'lib/microservices/index.ts')],
+    },
   });
   return ts
     .getPreEmitDiagnostics(program)
