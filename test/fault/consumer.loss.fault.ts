@@ -78,7 +78,10 @@ describe('a handler that holds its delivery for longer than the broker allows', 
       await bus.publish('orders.created', 0);
       await work.begun(1);
       work.end(0);
-      await until('it is settled', () => heldOf(broker, group) === 0 && consumerOf(broker, group).prefetch > 1);
+      await until('it is settled, and another consumer there', () => {
+        const [consumer] = broker.store.consumersOf(group);
+        return consumer !== undefined && consumer.held === 0 && consumer.prefetch > 1;
+      });
       await bus.publish('orders.created', 1);
       await work.begun(2);
       const victim = consumerOf(broker, group);
