@@ -34,6 +34,8 @@ export class BusLifecycle {
     private readonly consumption: Consumption,
     private readonly exchanges: BusExchanges,
     private readonly alternates: AlternateQueues,
+    /** Waits for publishes that the transport must not see as new ones when it closes. */
+    private readonly settle: (deadlineMs: number) => Promise<void>,
   ) {}
 
   get status(): EventBusStatus {
@@ -207,6 +209,7 @@ export class BusLifecycle {
     const { deadlineMs } = options.shutdown;
     await this.drain();
     // other modules may have taken their time since
+    await this.settle(Math.max(0, this.endBy - Date.now() - farewellMs(deadlineMs)));
     const left = this.endBy - Date.now();
     await transport.close({ deadlineMs: Math.max(farewellMs(deadlineMs), left) });
     this.phase = 'closed';

@@ -22,6 +22,7 @@ export interface GroupStats {
 export interface EventBusStats {
   readonly published: number;
   readonly confirmed: number;
+  /** Those that rejected, `unroutable: 'reject'` included. */
   readonly failed: number;
   /** Events that no group got, whatever became of them. */
   readonly unroutable: number;

@@ -80,7 +80,9 @@ export class EventBus extends Described {
       middleware: parts.consumeMiddleware,
       inbox: parts.inbox,
     });
-    this.lifecycle = new BusLifecycle(parts, this.consumption, exchanges, alternates);
+    this.lifecycle = new BusLifecycle(parts, this.consumption, exchanges, alternates, (deadlineMs) =>
+      this.publisher.settle(deadlineMs),
+    );
     this.subscriber = new Subscriber({ ...parts, exchanges }, this.consumption, this.registry);
   }
 
@@ -286,6 +288,10 @@ export class EventBus extends Described {
     const { topic, payload, options } = event as { topic?: unknown; payload?: unknown; options?: EventPublishOptions };
     const prototype: unknown = Object.getPrototypeOf(event);
     if (typeof topic === 'string' && (prototype === Object.prototype || prototype === null)) {
+      if (options?.background)
+        throw new ConfigurationError(
+          'publishAll waits for each event: leave background out, or publish them one by one.',
+        );
       return this.publisher.publish('events', topic, payload, options, undefined, true);
     }
     const definition = this.registry.get(event);

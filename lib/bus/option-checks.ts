@@ -34,10 +34,22 @@ function isObject(value: unknown): value is object {
   return (typeof value === 'object' && value !== null) || typeof value === 'function';
 }
 
-/** A class of the user's own whose objects have all of these, or such an object. */
+/** An object of the user's own that has all of these, or a class of such objects, which are looked at again when they are made. */
 function madeWithMethods(names: readonly string[]): Check {
   const check = withMethods(names);
-  return (value, path, problems) => check(typeof value === 'function' ? value.prototype : value, path, problems);
+  return (value, path, problems) => {
+    if (typeof value !== 'function') return check(value, path, problems);
+    if (!names.every((name) => mayHave(value, name))) check(value.prototype, path, problems);
+  };
+}
+
+/** A method that is a field is not on the prototype, but in the text of the class or of one above it. */
+function mayHave(type: object, name: string): boolean {
+  for (let one: unknown = type; typeof one === 'function'; one = Object.getPrototypeOf(one)) {
+    if (typeof one.prototype?.[name] === 'function') return true;
+    if (one.prototype && Function.prototype.toString.call(one).includes(name)) return true;
+  }
+  return false;
 }
 
 /** An object of the user's own that has all of these. */
@@ -71,11 +83,24 @@ const transportCheck = either((value) => {
   };
 });
 
-const handlerCheck = madeWithMethods(['assertRule', 'assertTopic', 'matches', 'specificity', 'overlap']);
+const HANDLER_METHODS = ['assertRule', 'assertTopic', 'matches', 'specificity', 'overlap'] as const;
+const SERIALIZER_METHODS = ['encode', 'decode'] as const;
 
 const serializerCheck = either((value) =>
-  typeof value === 'string' || !isObject(value) ? oneOf(SERIALIZER_NAMES) : madeWithMethods(['encode', 'decode']),
+  typeof value === 'string' || !isObject(value) ? oneOf(SERIALIZER_NAMES) : madeWithMethods(SERIALIZER_METHODS),
 );
+
+const handlerCheck = madeWithMethods(HANDLER_METHODS);
+
+/** One of both says how it routes. */
+function typeOrHandler(check: Check): Check {
+  return (value, path, problems) => {
+    check(value, path, problems);
+    const { type, handler } = (value ?? {}) as { readonly type?: unknown; readonly handler?: unknown };
+    if (type !== undefined && handler !== undefined)
+      problems.push(`${path} has a type and a handler: leave the type out, the handler has its own.`);
+  };
+}
 
 function exchangeChecks({ exchangeHandlers = [] }: Pick<EventBusOptions, 'exchangeHandlers'>): Shape {
   const isNamed = Array.isArray(exchangeHandlers) && exchangeHandlers.length > 0;
@@ -84,12 +109,12 @@ function exchangeChecks({ exchangeHandlers = [] }: Pick<EventBusOptions, 'exchan
   return {
     exchange: either((value) => {
       if (isExchangeHandler(value)) return handlerCheck;
-      return typeof value === 'string' ? NAME : shape({ name: NAME, type, handler: handlerCheck });
+      return typeof value === 'string' ? NAME : typeOrHandler(shape({ name: NAME, type, handler: handlerCheck }));
     }),
     exchanges: recordOf(
       either((value) => {
         if (isExchangeHandler(value)) return handlerCheck;
-        return typeof value === 'string' ? type : shape({ type, handler: handlerCheck });
+        return typeof value === 'string' ? type : typeOrHandler(shape({ type, handler: handlerCheck }));
       }),
     ),
     exchangeHandlers: listOf(handlerCheck),
@@ -131,7 +156,7 @@ const OPTIONS: Shape = {
 };
 
 export const HANDLER_POLICY_SHAPE = { ...GROUP_SHAPE, retry: retryOption } as const;
-export const CHECKS = { NAME, func };
+export const CHECKS = { NAME, func, HANDLER_METHODS, SERIALIZER_METHODS };
 
 /**
  * All that is wrong with the options, without what only the transport can know.
@@ -153,12 +178,13 @@ function nameOfMain(exchange: EventBusOptions['exchange']): string {
 /** What exchanges have of their own is named after them, and must not be one of the others. */
 function checkNames({ exchange, exchanges = {} }: EventBusOptions, problems: string[]): void {
   const main = nameOfMain(exchange);
-  for (const name of Object.keys(exchanges)) {
-    const at = `exchanges[${JSON.stringify(name)}]`;
+  const names = new Set([main, ...Object.keys(exchanges)]);
+  for (const name of [...Object.keys(exchanges), undefined]) {
+    const at = name === undefined ? 'exchange' : `exchanges[${JSON.stringify(name)}]`;
     if (name === main) problems.push(`${at} is the main exchange, which the option exchange describes.`);
-    else NAME(name, `${at} as a name`, problems);
-    const [, stem] = /^(.*)\.(broadcast|ae|control|unroutable)$/.exec(name) ?? [];
-    if (stem !== undefined && (stem === main || Object.hasOwn(exchanges, stem)))
+    else if (name !== undefined) NAME(name, `${at} as a name`, problems);
+    const [, stem] = /^(.*)\.(broadcast|ae|control|unroutable)$/.exec(name ?? main) ?? [];
+    if (stem !== undefined && names.has(stem))
       problems.push(`${at} has the name of something that belongs to the exchange "${stem}". Choose another name.`);
   }
 }

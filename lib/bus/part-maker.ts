@@ -6,6 +6,7 @@ import { nearest } from '../core/text.js';
 import { createExchangeHandler, EXCHANGE_TYPES, type ExchangeType } from '../exchanges/exchange.factory.js';
 import { createSerializer } from '../serializers/serializer.factory.js';
 import type { EventBusOptions } from './event-bus.options.js';
+import { CHECKS } from './option-checks.js';
 import type { ResolvedExchange, ResolvedOptions } from './resolved-options.js';
 
 /** Makes an object of a class that the user has given: with what a container injects, where there is one. */
@@ -45,10 +46,8 @@ export class PartMaker {
   }
 
   private async handlerOf({ type, handler }: ResolvedExchange, path: string): Promise<ExchangeHandler> {
-    if (typeof handler === 'function') {
-      return this.made(handler, path, ['assertRule', 'assertTopic', 'matches', 'specificity', 'overlap']);
-    }
-    if (handler) return handler;
+    if (typeof handler === 'function') return checked(await this.made(handler, path, CHECKS.HANDLER_METHODS), path);
+    if (handler) return checked(handler, path);
     const own = (await this.ownHandlers()).find((one) => one.type === type);
     if (own) return own;
     if ((EXCHANGE_TYPES as readonly string[]).includes(type)) return createExchangeHandler(type as ExchangeType);
@@ -62,11 +61,12 @@ export class PartMaker {
   private ownHandlers(): Promise<readonly ExchangeHandler[]> {
     this.own ??= Promise.all(
       (this.raw.exchangeHandlers ?? []).map(async (one, index) =>
-        typeof one === 'function'
-          ? this.made(one, `exchangeHandlers[${index}]`, ['assertRule', 'matches', 'specificity', 'overlap'])
-          : one,
+        checked(
+          typeof one === 'function' ? await this.made(one, `exchangeHandlers[${index}]`, CHECKS.HANDLER_METHODS) : one,
+          `exchangeHandlers[${index}]`,
+        ),
       ),
-    );
+    ).then(distinct);
     return this.own;
   }
 
@@ -75,7 +75,7 @@ export class PartMaker {
     path: string,
   ): Promise<Serializer> {
     if (typeof serializer === 'string') return createSerializer(serializer);
-    return typeof serializer === 'function' ? this.made(serializer, path, ['encode', 'decode']) : serializer;
+    return typeof serializer === 'function' ? this.made(serializer, path, CHECKS.SERIALIZER_METHODS) : serializer;
   }
 
   private async made<T>(type: Constructor<T>, path: string, methods: readonly (keyof T & string)[]): Promise<T> {
@@ -92,4 +92,22 @@ export class PartMaker {
     if (missing.length === 0) return made;
     throw new ConfigurationError(`${path}: ${type.name || 'the class'} must have the methods ${missing.join(', ')}.`);
   }
+}
+
+/** What a broker and the bus must know of a rule, wherever it comes from. */
+function checked(handler: ExchangeHandler, path: string): ExchangeHandler {
+  const { type, usesHeaders } = handler as { readonly type: unknown; readonly usesHeaders: unknown };
+  if (typeof type !== 'string' || type === '' || Buffer.byteLength(type) > 255)
+    throw new ConfigurationError(
+      `${path}: type of the rule must be a text of 1 to 255 bytes, by which a broker knows it.`,
+    );
+  if (typeof usesHeaders !== 'boolean')
+    throw new ConfigurationError(`${path}: usesHeaders of the rule must be true or false.`);
+  return handler;
+}
+
+function distinct(handlers: readonly ExchangeHandler[]): readonly ExchangeHandler[] {
+  const [twin] = handlers.filter(({ type }, index) => handlers.findIndex((one) => one.type === type) !== index);
+  if (twin) throw new ConfigurationError(`exchangeHandlers has two rules of the type "${twin.type}".`);
+  return handlers;
 }

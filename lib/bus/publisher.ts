@@ -1,7 +1,8 @@
-import { ConfigurationError } from '../core/errors.js';
+import { withDeadline } from '../core/deadline.js';
+import { BusClosedError, ConfigurationError } from '../core/errors.js';
 import type { BusLogger } from '../core/logger.js';
 import type { Message } from '../core/message.js';
-import { ANY, bool, integer, oneOf, shape, text } from '../core/options.js';
+import { ANY, bool, type Check, integer, oneOf, shape, text } from '../core/options.js';
 import { compose, type Middleware } from '../core/pipeline.js';
 import { validate } from '../core/schema.js';
 import type { Serializer } from '../core/serializer.js';
@@ -19,6 +20,13 @@ const AS_THE_BUS: TransportPublishOptions = Object.freeze({});
 const WAIT: TransportPublishOptions = Object.freeze({ onFull: 'wait' });
 const NO_OPTIONS: EventPublishOptions = Object.freeze({});
 
+/** Of whatever realm. */
+const abortSignal: Check = (value, path, problems) => {
+  const { aborted, addEventListener } = (value ?? {}) as Partial<AbortSignal>;
+  if (typeof aborted !== 'boolean' || typeof addEventListener !== 'function')
+    problems.push(`${path} must be an AbortSignal.`);
+};
+
 const OPTIONS_SHAPE = shape({
   exchange: text(),
   id: text(/^[\x20-\x7e]{1,255}$/, '1 to 255 printable ASCII characters'),
@@ -31,7 +39,7 @@ const OPTIONS_SHAPE = shape({
   delayMs: integer(0, 30 * 86_400_000),
   timeoutMs: integer(1, 86_400_000),
   unroutable: oneOf(UNROUTABLE_POLICIES),
-  signal: ANY,
+  signal: abortSignal,
   background: bool,
 });
 
@@ -73,6 +81,8 @@ export interface PublisherOptions {
 export class Publisher {
   private readonly stage: PublishStage;
   private readonly encoder: MessageEncoder;
+  /** Those that wait for the broker, and may then have to be sent once more. */
+  private readonly underWay = new Set<Promise<unknown>>();
   private readonly around: ReturnType<typeof compose<{ message: Message }>> | undefined;
 
   constructor(private readonly options: PublisherOptions) {
@@ -85,13 +95,43 @@ export class Publisher {
    * @param definition what is known of the event when it has a class or a definition
    * @param wait for room in a full buffer, whatever the bus is set to
    */
-  async publish(
+  publish(
     kind: PublishKind,
     topic: string,
     payload: unknown,
     options: EventPublishOptions = NO_OPTIONS,
     definition?: EventDefinition,
     wait = false,
+  ): Promise<PublishReceipt> {
+    const sent = this.publishNow(kind, topic, payload, options, definition, wait);
+    if (this.mayGoTwice(options)) this.remember(sent);
+    return sent;
+  }
+
+  /** Waits for those that may have to be sent once more, to an alternate exchange, but not for what is published meanwhile. */
+  async settle(deadlineMs: number): Promise<void> {
+    const late = (): Error => new BusClosedError('wait longer');
+    await withDeadline(Promise.allSettled([...this.underWay]), deadlineMs, late).catch(() => undefined); // each is told
+  }
+
+  /** @param options as given: what is wrong with them is told later */
+  private mayGoTwice(options: EventPublishOptions | null): boolean {
+    return (options?.unroutable ?? this.options.unroutables.policy) === 'alternate-exchange';
+  }
+
+  private remember(sent: Promise<unknown>): void {
+    this.underWay.add(sent);
+    const forget = (): void => void this.underWay.delete(sent);
+    sent.then(forget, forget); // whoever publishes is told
+  }
+
+  private async publishNow(
+    kind: PublishKind,
+    topic: string,
+    payload: unknown,
+    options: EventPublishOptions,
+    definition: EventDefinition | undefined,
+    wait: boolean,
   ): Promise<PublishReceipt> {
     const { counters } = this.options;
     counters.published++;
@@ -147,7 +187,7 @@ export class Publisher {
     const onFailed = (error: unknown): void => {
       this.options.logger.error(`"${topic}" (${id}), published in the background, was not sent: ${String(error)}`);
     };
-    this.send(target, message, transportOptions(options, false)).then(
+    const sent = this.send(target, message, transportOptions(options, false)).then(
       async (outcome) => {
         await Promise.resolve(this.receipt(kind, message, outcome, judged)).catch(onFailed);
       },
@@ -156,6 +196,7 @@ export class Publisher {
         onFailed(error);
       },
     );
+    if (this.mayGoTwice(options)) this.remember(sent);
     return { id, topic, state: 'queued' };
   }
 
@@ -184,7 +225,8 @@ export class Publisher {
     const { unroutable: policy = unroutables.policy, timeoutMs = this.options.timeoutMs, signal } = options;
     const exchange = exchanges.get(options.exchange);
     const broadcast = kind === 'broadcasts';
-    if (policy !== 'alternate-exchange') counters.confirmed++;
+    if (policy === 'reject') counters.failed++;
+    else if (policy !== 'alternate-exchange') counters.confirmed++;
     unroutables.meet({ exchange, broadcast, message: sent, returned, at: Date.now() }, policy);
     if (policy === 'alternate-exchange') {
       try {

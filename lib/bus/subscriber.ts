@@ -119,7 +119,8 @@ export class Subscriber {
       problems,
     );
     // where headers say what is wanted, no pattern needs to
-    listOf(headers === undefined ? text() : anyText, 1)(patterns, 'pattern', problems);
+    // alone it is a pattern that some exchanges do not look at; among others it is a slip
+    listOf(patterns.length === 1 ? anyText : text(), 1)(patterns, 'pattern', problems);
     if (problems.length > 0) throw new ConfigurationError(problems);
     const [definition] = defineGroups([registration], options, exchanges, transport.capabilities);
     if (!definition) throw new ConfigurationError('subscribe() needs at least one pattern.');

@@ -8,7 +8,7 @@ import { UnroutableStore } from './unroutable.store.js';
 import { toUnroutable, type UnroutableMessage, type Unrouted } from './unroutable-message.js';
 import type { UnroutablePolicy } from './unroutable-policy.js';
 
-/** Topics for which the warning "no group" was given; forgotten together, so that it stays bounded. */
+/** Topics, each of its exchange, for which the warning "no group" was given; forgotten together, so that it stays bounded. */
 const WARNED = 1_000;
 
 export interface UnroutablesOptions {
@@ -75,9 +75,10 @@ export class Unroutables {
 
   private warn(unrouted: Unrouted): void {
     const { topic } = unrouted.message;
-    if (this.warned.has(topic)) return;
+    const what = `${nameOf(unrouted)}\n${topic}`;
+    if (this.warned.has(what)) return;
     if (this.warned.size >= WARNED) this.warned.clear();
-    this.warned.add(topic);
+    this.warned.add(what);
     this.options.logger.warn(
       `No group is bound to exchange "${nameOf(unrouted)}" for topic "${topic}": nobody got it. Said once per topic.`,
     );

@@ -204,6 +204,21 @@ describe('a part of the user', () => {
     return { bus, seen };
   };
 
+  it(
+    'may have fields for methods',
+    withLab(undefined, async (lab) => {
+      const json = new JsonSerializer();
+      class Fields implements Serializer {
+        readonly contentType = 'application/json';
+        readonly encode = (payload: unknown) => json.encode([payload]);
+        readonly decode = (body: Uint8Array) => json.decode(body);
+      }
+      const { bus, seen } = await boot(lab, { serializer: Fields });
+      await bus.publish('acme.order', 1);
+      expect(await seen.settle(1)).toEqual([[1]]);
+    }),
+  );
+
   it.each<readonly [string, EventBusModuleOptions]>([
     ['as a class', { exchange: TenantExchange }],
     ['as a class with a name', { exchange: { name: 'tenants', handler: TenantExchange } }],
@@ -247,6 +262,26 @@ describe('a part of the user', () => {
     ['an unknown serializer', { accept: ['jsno'] }, /accept\[0\] must be one of .*Did you mean "json"/],
     ['the main exchange twice', { exchange: 'a', exchanges: { a: 'topic' } }, /exchanges\["a"\] is the main exchange/],
     ['a name that is taken', { exchange: 'a', exchanges: { 'a.broadcast': 'topic' } }, /belongs to the exchange "a"/],
+    [
+      'a main exchange with a name that is taken',
+      { exchange: 'a.broadcast', exchanges: { a: 'topic' } },
+      /exchange has the name of something that belongs to the exchange "a"/,
+    ],
+    [
+      'a type beside a rule',
+      { exchange: { type: 'fanout', handler: TenantExchange } },
+      /exchange has a type and a handler: leave the type out/,
+    ],
+    [
+      'two rules of one type',
+      { exchange: { type: 'topic' }, exchangeHandlers: [TenantExchange, TenantExchange] },
+      /two rules/,
+    ],
+    [
+      'a rule without a type',
+      { exchange: Object.assign(new TopicExchange(), { type: undefined }) },
+      /exchange: type of the rule must be a text/,
+    ],
     ['a name with spaces', { exchanges: { 'a b': 'topic' } }, /exchanges\["a b"\] as a name must be/],
   ])('is refused: %s', async (_, options, text) => {
     await withLab(undefined, async (lab) => {

@@ -112,6 +112,26 @@ describe.each(urls)('the catalogue of unroutable events on %s', (_, url) => {
 
 describe.each(urls)('the alternate queue on %s', (_, url) => {
   it(
+    'gets what was published before the application closes, awaited or not',
+    withLab(url, async (lab) => {
+      const { group } = alternateOf(lab);
+      const publish: PublishSettings = { unroutable: 'alternate-exchange' };
+      const { app, bus } = await lab.boot({ options: { publish } });
+      const sent = Array.from({ length: 50 }, (_unused, n) => bus.publish('no.such.key', n));
+      await bus.publish('no.such.key', 50, { background: true });
+      await app.close();
+      for (const receipt of await Promise.all(sent))
+        expect(receipt).toMatchObject({ state: 'confirmed', routed: false });
+      expect(lab.lines.filter((line) => line.startsWith('error'))).toEqual([]);
+      if (url === 'memory:') return; // gone with its process
+      const connection = await connect(url);
+      const channel = await connection.createChannel();
+      expect(await channel.checkQueue(group)).toMatchObject({ messageCount: 51 });
+      await connection.close();
+    }),
+  );
+
+  it(
     'is consumed by a decorated handler, in a namespace, with retries and dead letters',
     withLab(url, async (lab) => {
       const { exchange, group } = alternateOf(lab, lab.exchange, 'dev.');
@@ -290,6 +310,7 @@ onRabbitMq('at the broker', () => {
         const connection = await connect(RABBITMQ.url);
         try {
           const channel = await connection.createChannel();
+          channel.on('error', () => undefined); // the call rejects as well
           const record = await channel.get(`${lab.exchange}.groups.${lab.service}`);
           return record !== false && record.content.includes(`"${name}"`);
         } catch {
