@@ -2,7 +2,8 @@ import type { Observable } from 'rxjs';
 import { Described } from '../core/described.js';
 import { BusClosedError, ConfigurationError } from '../core/errors.js';
 import { AlternateQueues } from './alternate-queues.js';
-import { type BusExchange, BusExchanges } from './bus-exchanges.js';
+import { describeExchange, describeGroup } from './bus-description.js';
+import { BusExchanges } from './bus-exchanges.js';
 import { BusLifecycle, type EventBusStatus } from './bus-lifecycle.js';
 import { Consumption } from './consumption.js';
 import type { EventBusParts } from './event-bus.parts.js';
@@ -229,20 +230,7 @@ export class EventBus extends Described {
       capabilities: transport.capabilities,
       vanishedGroups: leftovers.vanished,
       stalePatterns: leftovers.stale,
-      groups: [...this.consumption.groups].map(({ definition, state }) => ({
-        name: definition.name,
-        delivery: definition.delivery,
-        ...(definition.exchange !== undefined && { exchange: definition.exchange }),
-        patterns: definition.handlers.flatMap((handler) => handler.rules.map((rule) => rule.pattern)),
-        handlers: definition.handlers.map((handler) => handler.place),
-        ...definition.policy,
-        retry: definition.policy.retry.delaysMs,
-        ...(definition.idempotent && { idempotent: definition.idempotent }),
-        ...(definition.batch && { batch: definition.batch }),
-        ...(definition.renamedFrom && { renamedFrom: definition.renamedFrom }),
-        ...(definition.queue?.name !== undefined && { queue: definition.queue.name }),
-        state,
-      })),
+      groups: [...this.consumption.groups].map(describeGroup),
     };
   }
 
@@ -297,9 +285,4 @@ export class EventBus extends Described {
     const definition = this.registry.get(event);
     return this.publisher.publish('events', definition.topic, event, undefined, definition, true);
   }
-}
-
-function describeExchange({ events }: BusExchange): { readonly name: string; readonly type: string } {
-  const { name, handler } = events.exchange;
-  return { name, type: handler.type };
 }
