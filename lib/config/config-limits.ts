@@ -11,4 +11,6 @@ export const CONFIG_LIMITS = Object.freeze({
   values: 100_000,
   /** Characters of one text after its references have been replaced. */
   textLength: 1_048_576,
+  /** Problems that are told; of the others, how many they are. */
+  problems: 100,
 });

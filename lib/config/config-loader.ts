@@ -1,6 +1,6 @@
 import type { BusLogger } from '../core/logger.js';
 import { ConfigModules } from './config-modules.js';
-import { allBroken, brokenIn, type ConfigNode, nodeOfComplaint, toValue } from './config-node.js';
+import { allBroken, toValue } from './config-node.js';
 import { ConfigProblems } from './config-problems.js';
 import { ConfigReader, type ReaderSettings } from './config-reader.js';
 import { expandRetries } from './config-retries.js';
@@ -37,22 +37,8 @@ export async function loadConfig(
   const root = await new ConfigModules(problems).load(translated);
   for (const { place, complaint } of allBroken(root)) problems.add(place, complaint);
   const options = toValue(root) as Readonly<Record<string, unknown>>;
-  for (const complaint of await settings.check(options)) report(complaint, root, problems);
+  for (const complaint of await settings.check(options)) problems.addAbout(root, complaint);
   problems.throwIfAny();
   for (const warning of warnings) settings.logger(undefined).warn(warning);
   return options;
-}
-
-function report(complaint: string, root: ConfigNode, problems: ConfigProblems): void {
-  const node = nodeOfComplaint(root, complaint);
-  // that it is missing, or has parts missing, is because something else is wrong, which is said
-  if (node !== root && brokenIn(node)) return;
-  const text = node.kind === 'value' && node.isFromVariable ? withoutValue(complaint, node.value) : complaint;
-  problems.add(node.place, node.alias === undefined ? text : `${node.alias}: ${text}`);
-}
-
-/** Complaints about numbers end with them, and this one may be a secret. */
-function withoutValue(complaint: string, value: unknown): string {
-  const end = `; got ${String(value)}.`;
-  return complaint.endsWith(end) ? `${complaint.slice(0, -end.length)}.` : complaint;
 }

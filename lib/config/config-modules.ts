@@ -3,8 +3,8 @@ import { dirname, isAbsolute, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { ConfigurationError } from '../core/errors.js';
 import { nearest } from '../core/text.js';
-import { brokenIn, type ConfigNode, type ObjectNode, toValue, type ValueNode } from './config-node.js';
-import { itemPath, propertyPath } from './config-path.js';
+import { brokenIn, type ConfigNode, type ObjectNode, secretIn, toValue, type ValueNode } from './config-node.js';
+import { childPath, itemPath, propertyPath } from './config-path.js';
 import type { ConfigProblems } from './config-problems.js';
 import { readText } from './config-source.js';
 
@@ -41,18 +41,22 @@ const MADE_BY_THE_BUS: readonly string[] = [
   'accept.*',
 ];
 
-/** A path in a file system, or a package and what is wanted of it; no URL of a broker. */
+/** A path that begins with a dot, a URL, or a path or package with `#` and what is wanted of it; no name, no URL of a broker. */
 const MODULE = /^(\.{1,2}\/[^#]+(#[\w$]+)?|file:[^#]+(#[\w$]+)?|(\/|@?[a-z0-9])[^:#]*#[\w$]+)$/i;
 
 const MODULE_KEYS: readonly string[] = ['[module]', 'args'];
 
+const NOT_CALLABLE = 'args are for classes and functions, and this is neither.';
+
 type Callable = (...args: readonly unknown[]) => unknown;
 
 interface Wanted {
-  /** `./file.js#Export` or `package#Export`. */
+  /** `./file.js#Export` or `package#Export`; without `#` the default export. */
   readonly specifier: ValueNode;
   readonly path: string;
   readonly args: readonly unknown[] | undefined;
+  /** The variable, as it is written, that the arguments are from. */
+  readonly secret: string | undefined;
   readonly isMadeByBus: boolean;
 }
 
@@ -70,7 +74,13 @@ export class ConfigModules {
         const { value } = node;
         const isModule = typeof value === 'string' && isAt(PLUG_INS, keys) && MODULE.test(value);
         return isModule
-          ? this.module(node, { specifier: node, path, args: undefined, isMadeByBus: isAt(MADE_BY_THE_BUS, keys) })
+          ? this.module(node, {
+              specifier: node,
+              path,
+              args: undefined,
+              secret: undefined,
+              isMadeByBus: isAt(MADE_BY_THE_BUS, keys),
+            })
           : node;
       }
       case 'list': {
@@ -85,7 +95,7 @@ export class ConfigModules {
         if (node.entries.has('[file]')) return this.file(node, path);
         const entries = new Map<string, ConfigNode>();
         for (const [key, child] of node.entries) {
-          entries.set(key, await this.node(child, propertyPath(path, key), [...keys, key]));
+          entries.set(key, await this.node(child, childPath(node, path, key), [...keys, key]));
         }
         return { ...node, entries };
       }
@@ -102,7 +112,7 @@ export class ConfigModules {
     if (specifier?.kind === 'broken') return specifier;
     for (const [key, { place }] of node.entries) {
       if (!MODULE_KEYS.includes(key)) {
-        this.problems.add(place, `${propertyPath(path, key)} is not known beside "[module]". Known: args.`);
+        this.problems.add(place, `${childPath(node, path, key)} is not known beside "[module]". Known: args.`);
       }
     }
     if (specifier?.kind !== 'value' || typeof specifier.value !== 'string' || specifier.value === '') {
@@ -112,22 +122,28 @@ export class ConfigModules {
       return this.refuse(given, `${propertyPath(path, 'args')} must be an array.`);
     }
     let args: unknown[] | undefined;
+    let secret: string | undefined;
     if (given) {
       const made = await this.node(given, propertyPath(path, 'args'), ['args']);
       const broken = brokenIn(made);
       if (broken) return broken;
       args = toValue(made, 'kept') as unknown[];
+      secret = secretIn(made)?.writtenAs;
     }
-    return this.module(node, { specifier, path, args, isMadeByBus: isAt(MADE_BY_THE_BUS, keys) });
+    return this.module(node, { specifier, path, args, secret, isMadeByBus: isAt(MADE_BY_THE_BUS, keys) });
   }
 
-  private async module(node: ConfigNode, { specifier, path, args, isMadeByBus }: Wanted): Promise<ConfigNode> {
+  private async module(node: ConfigNode, { specifier, path, args, secret, isMadeByBus }: Wanted): Promise<ConfigNode> {
     const written = String(specifier.value);
     const hash = written.lastIndexOf('#');
     const name = hash < 0 ? 'default' : written.slice(hash + 1);
     const refuse = (text: string, cause?: unknown) =>
       // what a module throws may show what it was asked for
-      this.refuse(node, `${path}: ${text}`, specifier.isFromVariable ? undefined : cause);
+      this.refuse(
+        node,
+        `${path}: ${text}`,
+        specifier.writtenAs !== undefined || secret !== undefined ? undefined : cause,
+      );
     let exported: Readonly<Record<string, unknown>>;
     try {
       exported = await importFrom(specifier.place.source.path, hash < 0 ? written : written.slice(0, hash));
@@ -146,9 +162,11 @@ export class ConfigModules {
       );
     }
     try {
-      return { kind: 'value', place: node.place, value: await make(exported[name], args, isMadeByBus) };
+      const value = await make(exported[name], args, isMadeByBus);
+      return { kind: 'value', place: node.place, value, ...(secret !== undefined && { writtenAs: secret }) };
     } catch (cause) {
-      const reason = cause instanceof ConfigurationError ? cause.message : `it threw a ${nameOf(cause)}.`;
+      const isTold = cause instanceof ConfigurationError && (secret === undefined || cause.message === NOT_CALLABLE);
+      const reason = isTold ? cause.message : `it threw a ${nameOf(cause)}.`;
       return refuse(`cannot be made with these arguments: ${reason}`, cause);
     }
   }
@@ -160,14 +178,14 @@ export class ConfigModules {
       return this.refuse(node, `${path} must be { "[file]": "./path" } and nothing else.`);
     }
     const place = target.place;
-    try {
-      const text = await readText(resolve(dirname(place.source.path), target.value));
-      if (text !== undefined) return { kind: 'value', place: node.place, value: text, isFromVariable: true };
-      return this.refuse(node, `${path}: the file does not exist.`);
-    } catch (error) {
-      if (!(error instanceof ConfigurationError)) throw error;
-      return this.refuse(node, `${path}: the file cannot be read.`, error);
+    const read = (await readText(resolve(dirname(place.source.path), target.value))) ?? { refusal: 'does not exist' };
+    if ('refusal' in read) {
+      const cause = target.writtenAs === undefined && 'cause' in read ? read.cause : undefined;
+      return this.refuse(node, `${path}: the file ${read.refusal}.`, cause);
     }
+    // editors end a file with a line end, which no password has
+    const value = read.text.replace(/\r?\n$/, '');
+    return { kind: 'value', place: node.place, value, writtenAs: '[file]' };
   }
 
   /** Said here, so that the option counts as not given. */
@@ -188,7 +206,7 @@ function isAt(patterns: readonly string[], keys: readonly string[]): boolean {
 async function make(exported: unknown, args: readonly unknown[] | undefined, isMadeByBus: boolean): Promise<unknown> {
   if (typeof exported !== 'function') {
     if (args === undefined) return exported;
-    throw new ConfigurationError('args are for classes and functions, and this is neither.');
+    throw new ConfigurationError(NOT_CALLABLE);
   }
   const callable = exported as Callable;
   if (!isClass(callable)) return args === undefined ? callable : callable(...args);

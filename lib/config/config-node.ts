@@ -5,14 +5,14 @@ interface Placed {
   readonly place: Place;
   /** The key of an older file that this was made of. */
   readonly alias?: string;
+  /** What the file has for it, when it holds the value of a variable, which may be a secret; so may the keys of an object. */
+  readonly writtenAs?: string;
 }
 
 /** A text, number, boolean or null, or what a module has exported. */
 export interface ValueNode extends Placed {
   readonly kind: 'value';
   readonly value: unknown;
-  /** Holds the value of a variable, which may be a secret. */
-  readonly isFromVariable?: boolean;
 }
 
 interface ListNode extends Placed {
@@ -78,21 +78,13 @@ export function* allBroken(node: ConfigNode): Generator<BrokenNode, undefined> {
   return undefined;
 }
 
-/** The innermost node whose path a complaint begins with. Keys may be anything, so the path is followed, not parsed. */
-export function nodeOfComplaint(root: ConfigNode, complaint: string): ConfigNode {
-  let best = { node: root, end: 0 };
-  const follow = (node: ConfigNode, end: number): void => {
-    if (end > best.end && /^([\s.:[]|$)/.test(complaint.slice(end, end + 1))) best = { node, end };
-    const step = (written: string, child: ConfigNode): void => {
-      if (written !== '' && complaint.startsWith(written, end)) follow(child, end + written.length);
-    };
-    if (node.kind === 'list') for (const [index, item] of node.items.entries()) step(`[${index}]`, item);
-    if (node.kind !== 'object') return;
-    for (const [key, child] of node.entries) {
-      step(end === 0 ? key : `.${key}`, child);
-      step(`[${JSON.stringify(key)}]`, child);
-    }
-  };
-  follow(root, 0);
-  return best.node;
+/** The first that holds the value of a variable. */
+export function secretIn(node: ConfigNode): ConfigNode | undefined {
+  if (node.writtenAs !== undefined) return node;
+  const children = node.kind === 'object' ? node.entries.values() : node.kind === 'list' ? node.items : [];
+  for (const child of children) {
+    const found = secretIn(child);
+    if (found) return found;
+  }
+  return undefined;
 }

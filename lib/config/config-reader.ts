@@ -7,8 +7,10 @@ import { CONFIG_LIMITS } from './config-limits.js';
 import { type ConfigNode, merge } from './config-node.js';
 import { propertyPath } from './config-path.js';
 import type { ConfigProblems } from './config-problems.js';
-import { ConfigSource, readText, shownPath } from './config-source.js';
+import { ConfigSource, type FileText, readText, shownPath } from './config-source.js';
 import { parseSyntax } from './config-syntax.js';
+
+type Refused = Extract<FileText, { readonly refusal: string }>;
 
 const CONFIG_FILE = 'event-bus.jsonc';
 
@@ -34,9 +36,10 @@ export class ConfigReader {
    */
   async read(target: string | URL): Promise<ConfigNode | undefined> {
     const path = await fileOf(target);
-    const source = await this.source(path);
+    const source = await this.source(path, shownPath(path));
     if (source === undefined) throw new ConfigurationError(`${shownPath(path)}: there is no such file.`);
-    const base = await this.file(source, '', [path]);
+    if ('refusal' in source) throw new ConfigurationError(`${shownPath(path)}: ${source.refusal}.`, source);
+    const base = await this.file(source, '', [source]);
     const overlay = await this.overlay(path);
     if (base === undefined || overlay === 'broken') return undefined;
     return overlay === undefined ? base : merge(base, overlay);
@@ -50,21 +53,28 @@ export class ConfigReader {
     }
     const ending = extname(path);
     const overlay = `${path.slice(0, path.length - ending.length)}.${environment}${ending}`;
-    const source = await this.source(overlay);
-    return source && ((await this.file(source, '', [overlay])) ?? 'broken');
+    const source = await this.source(overlay, shownPath(overlay));
+    if (source === undefined) return undefined;
+    if (!('refusal' in source)) return (await this.file(source, '', [source])) ?? 'broken';
+    this.problems.addFile(new ConfigSource(overlay, ''), `${source.refusal}.`, source.cause);
+    return undefined;
   }
 
-  private async source(path: string): Promise<ConfigSource | undefined> {
+  private async source(path: string, name: string): Promise<ConfigSource | Refused | undefined> {
     this.files++;
     if (this.files > CONFIG_LIMITS.files) {
-      throw new ConfigurationError(`${shownPath(path)}: more than ${CONFIG_LIMITS.files} files are read for one bus.`);
+      return { refusal: `is one too many; at most ${CONFIG_LIMITS.files} are read for one bus` };
     }
-    const text = await readText(path);
-    return text === undefined ? undefined : new ConfigSource(path, text);
+    const read = await readText(path);
+    return read && ('refusal' in read ? read : new ConfigSource(path, read.text, name));
   }
 
   /** @param chain the files that import one another, this one last */
-  private async file(source: ConfigSource, path: string, chain: readonly string[]): Promise<ConfigNode | undefined> {
+  private async file(
+    source: ConfigSource,
+    path: string,
+    chain: readonly ConfigSource[],
+  ): Promise<ConfigNode | undefined> {
     const syntax = await parseSyntax(source, this.problems);
     if (syntax === undefined) return undefined;
     if (syntax.root.type !== 'object') {
@@ -80,10 +90,14 @@ export class ConfigReader {
     return new ConfigEvaluator(source, syntax, context).evaluate(path);
   }
 
-  private async import(target: ConfigNode, at: string, chain: readonly string[]): Promise<ConfigNode | undefined> {
-    const { place } = target;
-    const refuse = (text: string): undefined => {
-      this.problems.add(place, text);
+  private async import(
+    target: ConfigNode,
+    at: string,
+    chain: readonly ConfigSource[],
+  ): Promise<ConfigNode | undefined> {
+    const { place, writtenAs } = target;
+    const refuse = (text: string, cause?: unknown): undefined => {
+      this.problems.add(place, text, cause);
       return undefined;
     };
     const option = propertyPath(at, '[import]');
@@ -92,16 +106,20 @@ export class ConfigReader {
       return refuse(`${option} must be the path of a file, or an array of them.`);
     }
     const path = resolve(dirname(place.source.path), target.value);
-    const shown = [...chain, path].map(shownPath).join(' -> ');
-    if (chain.includes(path)) return refuse(`${option} goes round in a circle: ${shown}.`);
+    // a name that a variable has a part in is called as it is written
+    const name = writtenAs ?? shownPath(path);
+    if (chain.some((outer) => outer.path === path)) {
+      const names = [...chain.map((outer) => outer.name), name];
+      return refuse(`${option} goes round in a circle: ${names.join(' -> ')}.`);
+    }
     if (chain.length >= CONFIG_LIMITS.importDepth) {
       return refuse(`${option} goes more than ${CONFIG_LIMITS.importDepth} files deep.`);
     }
-    const source = await this.source(path);
-    if (source === undefined) {
-      return refuse(`${option} names a file that is not there${target.isFromVariable ? '' : `: ${shownPath(path)}`}.`);
-    }
-    return this.file(source, at, [...chain, path]);
+    if (this.files > CONFIG_LIMITS.files) return undefined; // which has been said
+    const source = (await this.source(path, name)) ?? { refusal: 'is not there' };
+    if (!('refusal' in source)) return this.file(source, at, [...chain, source]);
+    if (writtenAs !== undefined) return refuse(`${option} names a file that ${source.refusal}.`);
+    return refuse(`${option} names a file that ${source.refusal}: ${name}.`, source.cause);
   }
 }
 

@@ -45,26 +45,31 @@ function endOfQuotes(text: string, start: number): number {
 }
 
 /**
- * Takes a text apart; `$${` stands for `${`.
+ * Takes a text apart. Before a brace `$$` stands for `$`: `$${` for `${`, and in `$$${A}` a dollar is followed by a reference.
  *
+ * @param hasQuotes as in `endOfReference`
  * @returns a complaint when a reference in it cannot be understood
  */
-export function segmentsOf(text: string): readonly Segment[] | { readonly complaint: string } {
+export function segmentsOf(text: string, hasQuotes: boolean): readonly Segment[] | { readonly complaint: string } {
   const segments: Segment[] = [];
   let at = 0;
   for (;;) {
     const next = text.indexOf('${', at);
     if (next < 0) return [...segments, text.slice(at)].filter((segment) => segment !== '');
-    if (next > at && text[next - 1] === '$') {
-      segments.push(text.slice(at, next - 1), '${');
+    let first = next;
+    while (first > at && text[first - 1] === '$') first--;
+    const dollars = next + 1 - first;
+    segments.push(text.slice(at, first), '$'.repeat(dollars >> 1));
+    if (dollars % 2 === 0) {
+      segments.push('{');
       at = next + 2;
       continue;
     }
-    const end = endOfReference(text, next, false);
+    const end = endOfReference(text, next, hasQuotes);
     if (end === undefined) return { complaint: UNCLOSED };
     const reference = parseReference(text.slice(next + 2, end - 1));
     if (reference === undefined) return { complaint: MALFORMED };
-    segments.push(text.slice(at, next), { reference });
+    segments.push({ reference });
     at = end;
   }
 }

@@ -1,7 +1,7 @@
 import { type Check, integer, shape } from '../core/options.js';
 import { exponential, fixed, type RetryPolicy } from '../core/retry-policy.js';
-import { brokenIn, type ConfigNode, isNull, type ObjectNode, toValue } from './config-node.js';
-import { propertyPath } from './config-path.js';
+import { brokenIn, type ConfigNode, isNull, type ObjectNode, secretIn, toValue } from './config-node.js';
+import { childPath, propertyPath } from './config-path.js';
 import type { ConfigProblems } from './config-problems.js';
 
 interface Helper {
@@ -39,13 +39,11 @@ export function expandRetries(root: ConfigNode, problems: ConfigProblems): Confi
     );
     return changed(own, 'groups', path, (groups, at) => {
       if (groups.kind !== 'object') return groups;
-      return [...groups.entries.keys()].reduce<ConfigNode>(
-        (node, group) =>
-          changed(node, group, at, (settings, groupPath) =>
-            changed(settings, 'retry', groupPath, (policy, policyPath) => expanded(policy, policyPath, problems)),
-          ),
-        groups,
-      );
+      const entries = [...groups.entries].map(([group, settings]): readonly [string, ConfigNode] => {
+        const groupPath = childPath(groups, at, group);
+        return [group, changed(settings, 'retry', groupPath, (policy, path) => expanded(policy, path, problems))];
+      });
+      return { ...groups, entries: new Map(entries) };
     });
   });
 }
@@ -58,7 +56,7 @@ function changed(
 ): ConfigNode {
   const child = node.kind === 'object' ? node.entries.get(key) : undefined;
   if (node.kind !== 'object' || child === undefined) return node;
-  return { ...node, entries: new Map(node.entries).set(key, change(child, propertyPath(path, key))) };
+  return { ...node, entries: new Map(node.entries).set(key, change(child, childPath(node, path, key))) };
 }
 
 function expanded(policy: ConfigNode, path: string, problems: ConfigProblems): ConfigNode {
@@ -72,11 +70,12 @@ function expanded(policy: ConfigNode, path: string, problems: ConfigProblems): C
     return { ...policy, entries: new Map([...rest, ['delaysMs', delaysMs]]) };
   };
   const rule = policy.entries.get(name) ?? policy;
+  const at = childPath(policy, path, name);
   const broken = brokenIn(rule);
   if (broken) return delaysOf(broken);
   const refuse = (complaints: readonly string[]): ObjectNode => {
-    for (const complaint of complaints) problems.add(rule.place, complaint);
-    return delaysOf({ kind: 'broken', place: rule.place, complaint: complaints[0] ?? '' });
+    const [first] = complaints.map((complaint) => problems.addAbout(rule, complaint, at.length));
+    return delaysOf(first ?? rule);
   };
   const others = set.filter((key) => key !== name && (key === 'delaysMs' || Object.hasOwn(HELPERS, key)));
   if (others.length > 0) {
@@ -84,9 +83,11 @@ function expanded(policy: ConfigNode, path: string, problems: ConfigProblems): C
       `${path} has ${[name, ...others].join(' and ')}; keep one. (null takes away what another file has set.)`,
     ]);
   }
-  const made = delays(name, rule, propertyPath(path, name));
+  const made = delays(name, rule, at);
   if ('complaints' in made) return refuse(made.complaints);
-  const items = made.delaysMs.map((value): ConfigNode => ({ kind: 'value', place: rule.place, value }));
+  const writtenAs = secretIn(rule)?.writtenAs;
+  const origin = { place: rule.place, ...(writtenAs !== undefined && { writtenAs }) };
+  const items = made.delaysMs.map((value): ConfigNode => ({ kind: 'value', ...origin, value }));
   return delaysOf({ kind: 'list', place: rule.place, items });
 }
 

@@ -1,6 +1,5 @@
 import { open } from 'node:fs/promises';
 import { isAbsolute, relative } from 'node:path';
-import { ConfigurationError } from '../core/errors.js';
 import { CONFIG_LIMITS } from './config-limits.js';
 
 /** Where something is written. */
@@ -11,15 +10,14 @@ export interface Place {
 
 /** The text of one file, and how its places are called. */
 export class ConfigSource {
-  /** As complaints call it: from the working directory on, which is what terminals make links of. */
-  readonly name: string;
+  private starts: readonly number[] | undefined;
 
+  /** @param name as complaints call it: from the working directory on, which is what terminals make links of */
   constructor(
     readonly path: string,
     readonly text: string,
-  ) {
-    this.name = shownPath(path);
-  }
+    readonly name = shownPath(path),
+  ) {}
 
   /** `file:line` of an offset. */
   lineAt(offset: number): string {
@@ -33,8 +31,15 @@ export class ConfigSource {
   }
 
   position(offset: number): { readonly line: number; readonly column: number } {
-    const before = this.text.slice(0, offset).split(/\r\n|\n|\r/);
-    return { line: before.length, column: (before.at(-1)?.length ?? 0) + 1 };
+    this.starts ??= [0, ...[...this.text.matchAll(/\r\n|\n|\r/g)].map(({ 0: end, index }) => index + end.length)];
+    // the line is the number of starts up to the offset
+    let line = 0;
+    for (let end = this.starts.length; line < end; ) {
+      const middle = (line + end) >> 1;
+      if ((this.starts[middle] ?? 0) <= offset) line = middle + 1;
+      else end = middle;
+    }
+    return { line, column: offset - (this.starts[line - 1] ?? 0) + 1 };
   }
 }
 
@@ -43,21 +48,17 @@ export function shownPath(path: string): string {
   return near === '' || near.startsWith('..') || isAbsolute(near) ? path : near;
 }
 
-/**
- * The text of a file.
- *
- * @returns undefined when there is no such file
- * @throws ConfigurationError when it cannot be read, is no file, is too large, or is not UTF-8
- */
-export async function readText(path: string): Promise<string | undefined> {
-  const refuse = (what: string, cause?: unknown): ConfigurationError =>
-    new ConfigurationError(`${shownPath(path)}: ${what}`, { cause });
+/** A text, or why there is none, as in "the file is not UTF-8". The cause may show the path. */
+export type FileText = { readonly text: string } | { readonly refusal: string; readonly cause?: unknown };
+
+/** The text of a file; undefined when there is no such file. */
+export async function readText(path: string): Promise<FileText | undefined> {
   let bytes: Buffer;
   try {
     const file = await open(path);
     try {
       // what is no file may be read for ever
-      if (!(await file.stat()).isFile()) throw refuse('is not a file.');
+      if (!(await file.stat()).isFile()) return { refusal: 'is not a regular file' };
       const buffer = Buffer.alloc(CONFIG_LIMITS.fileBytes + 1);
       let length = 0;
       for (let read = -1; read !== 0 && length < buffer.length; length += read) {
@@ -68,15 +69,14 @@ export async function readText(path: string): Promise<string | undefined> {
       await file.close();
     }
   } catch (error) {
-    if (error instanceof ConfigurationError) throw error;
     const { code = 'no reason given' } = error as { readonly code?: string };
     if (code === 'ENOENT') return undefined;
-    throw refuse(`cannot be read (${code}).`, error);
+    return { refusal: `cannot be read (${code})`, cause: error };
   }
-  if (bytes.length > CONFIG_LIMITS.fileBytes) throw refuse(`is larger than ${CONFIG_LIMITS.fileBytes} bytes.`);
+  if (bytes.length > CONFIG_LIMITS.fileBytes) return { refusal: `is larger than ${CONFIG_LIMITS.fileBytes} bytes` };
   try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    return { text: new TextDecoder('utf-8', { fatal: true }).decode(bytes) };
   } catch (cause) {
-    throw refuse('is not UTF-8.', cause);
+    return { refusal: 'is not UTF-8', cause };
   }
 }

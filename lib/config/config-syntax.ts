@@ -1,9 +1,9 @@
 import type { Node, ParseError } from 'jsonc-parser';
 import { ConfigurationError } from '../core/errors.js';
 import { CONFIG_LIMITS } from './config-limits.js';
-import type { ConfigProblems } from './config-problems.js';
+import { ConfigProblems } from './config-problems.js';
 import { endOfReference, MALFORMED, parseReference, type Reference, UNCLOSED } from './config-reference.js';
-import type { ConfigSource } from './config-source.js';
+import { ConfigSource } from './config-source.js';
 
 /** A file taken apart. References without quotes stand in the tree as texts; `references` has them by offset. */
 export interface Syntax {
@@ -54,6 +54,17 @@ export async function parseSyntax(source: ConfigSource, problems: ConfigProblems
     problems.addSyntax({ source, offset: error.offset }, text ?? NOT_JSON);
   }
   return undefined;
+}
+
+/** A default that stands without quotes, taken apart; undefined when it is no JSON, but a text. */
+export async function parseDefault(text: string): Promise<Syntax | undefined> {
+  const parser = await loadParser();
+  const source = new ConfigSource('', text);
+  const masked = mask(source, parser, new ConfigProblems());
+  if (masked === undefined) return undefined;
+  const errors: ParseError[] = [];
+  const root = parser.parseTree(masked.text, errors, { disallowComments: true });
+  return root === undefined || errors.length > 0 ? undefined : { root, references: masked.references };
 }
 
 /** Not before a file is loaded: some bundlers cannot pack it, which is no matter for those who have no file. */

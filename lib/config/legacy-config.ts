@@ -70,7 +70,9 @@ class LegacyConfig {
     if (broken) return void this.entries.set('transport', broken);
     const name = host === undefined ? 'localhost' : String(toValue(host));
     const url = `amqp://${name.includes(':') ? `[${name}]` : name}:${port === undefined ? 5672 : String(toValue(port))}`;
-    this.entries.set('transport', { kind: 'value', place, value: url, alias: host ? 'host' : 'port' });
+    const writtenAs = host?.writtenAs ?? port?.writtenAs;
+    const alias = host ? 'host' : 'port';
+    this.entries.set('transport', { kind: 'value', place, value: url, alias, ...(writtenAs && { writtenAs }) });
   }
 
   private prefetch(): void {
@@ -138,9 +140,8 @@ class LegacyConfig {
     if (node === undefined || node.kind === 'broken') return node;
     const complaints: string[] = [];
     check(toValue(node), complaints);
-    for (const complaint of complaints) this.parts.problems.add(node.place, complaint);
-    const [complaint] = complaints;
-    return complaint === undefined ? node : { kind: 'broken', place: node.place, complaint };
+    const [first] = complaints.map((complaint) => this.parts.problems.addAbout(node, complaint, key.length));
+    return first ?? node;
   }
 
   /** Whether a file says the same thing in both ways, which is said. */

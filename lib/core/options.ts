@@ -3,6 +3,9 @@ import { nearest } from './text.js';
 /** Looks at one option and adds to `problems` what is wrong with it. Must never put the value itself into a text. */
 export type Check = (value: unknown, path: string, problems: string[]) => void;
 
+/** After so many problems nothing is guessed. */
+const GUESSES = 100;
+
 export type Shape = Readonly<Record<string, Check>>;
 
 function isPlainObject(value: unknown): value is Record<string, unknown> {
@@ -95,6 +98,11 @@ export function shape(keys: Shape): Check {
       const at = path === '' ? key : `${path}.${key}`;
       if (check) {
         if (entry !== undefined) check(entry, at, problems);
+        continue;
+      }
+      // a guess takes time, and so many nobody reads
+      if (problems.length >= GUESSES) {
+        problems.push(`${at} is not an option.`);
         continue;
       }
       const guess = nearest(key, Object.keys(keys));

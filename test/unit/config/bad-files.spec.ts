@@ -256,9 +256,9 @@ const OPTIONS: readonly Bad[] = [
     'a rule for delays, wrong in all ways',
     '{ "consume": {\n"retry": { "exponential": { "attempts": 0, "factr": 2 } },\n"unmatched": { "fixed": { "attempts": 2, "delayMs": 5 }, "delaysMs": [5] } } }',
     [
+      'event-bus.jsonc:2: consume.retry.exponential.initialMs is required.',
       'event-bus.jsonc:2: consume.retry.exponential.attempts must be a whole number from 1 to 100; got 0.',
       'event-bus.jsonc:2: consume.retry.exponential.factr is not an option. Did you mean "factor"?',
-      'event-bus.jsonc:2: consume.retry.exponential.initialMs is required.',
       'event-bus.jsonc:3: consume.unmatched has fixed and delaysMs; keep one. (null takes away what another file has set.)',
     ],
   ],
@@ -304,7 +304,7 @@ const OPTIONS: readonly Bad[] = [
       `event-bus.jsonc:5: accept[0].args[0].level: the variable LEVEL is not set; set it, or write \${LEVEL:-default}.`,
       'event-bus.jsonc:6: service must be { "[file]": "./path" } and nothing else.',
       `event-bus.jsonc:7: namespace["[file]"]: the variable NAMESPACE is not set; set it, or write \${NAMESPACE:-default}.`,
-      'event-bus.jsonc:8: exchange: the file cannot be read.',
+      'event-bus.jsonc:8: exchange: the file is not a regular file.',
     ],
   ],
   [

@@ -238,7 +238,9 @@ describe('imports', () => {
       ...Object.fromEntries(twice),
       'f10.jsonc': '{}',
     });
-    expect(await wide.problems()).toEqual(['f10.jsonc: more than 100 files are read for one bus.']);
+    expect(await wide.problems()).toEqual([
+      'f9.jsonc:1: ["[import]"] names a file that is one too many; at most 100 are read for one bus: f10.jsonc.',
+    ]);
   });
 });
 

@@ -1,7 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
+import { aboutOf } from '../../../lib/config/config-complaint.js';
 import { ConfigEvaluator } from '../../../lib/config/config-evaluator.js';
-import { type ConfigNode, nodeOfComplaint, toValue } from '../../../lib/config/config-node.js';
+import { type ConfigNode, toValue } from '../../../lib/config/config-node.js';
 import { itemPath, propertyPath } from '../../../lib/config/config-path.js';
 import { ConfigProblems } from '../../../lib/config/config-problems.js';
 import { ConfigSource } from '../../../lib/config/config-source.js';
@@ -105,7 +106,7 @@ describe('for any document without references', () => {
         const root = await parse(text);
         for (const [path, offset] of offsets) {
           if (path === '') continue;
-          const { place } = nodeOfComplaint(root, `${path} must be something else.`);
+          const { place } = aboutOf(root, `${path} must be something else.`).node;
           expect([path, place.offset]).toEqual([path, offset]);
           expect(place.source.position(offset).line).toBe(lineOf(text, offset));
         }
