@@ -107,9 +107,11 @@ export class ConfigReader {
     }
     const path = resolve(dirname(place.source.path), target.value);
     // a name that a variable has a part in is called as it is written
-    const name = writtenAs ?? shownPath(path);
-    if (chain.some((outer) => outer.path === path)) {
-      const names = [...chain.map((outer) => outer.name), name];
+    const isHidden = place.source.name !== shownPath(place.source.path);
+    const name = writtenAs ?? (isHidden ? target.value : shownPath(path));
+    const same = chain.find((outer) => outer.path === path);
+    if (same) {
+      const names = [...chain, same].map((outer) => outer.name);
       return refuse(`${option} goes round in a circle: ${names.join(' -> ')}.`);
     }
     if (chain.length >= CONFIG_LIMITS.importDepth) {

@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { describe, expect, it } from '@jest/globals';
@@ -104,6 +104,18 @@ describe('the value of a variable is in no error', () => {
     } finally {
       Reflect.deleteProperty(globalThis, 'TheConfigurationError');
     }
+  });
+
+  it('the folder of a file that imports', async () => {
+    using folder = new ConfigFolder({ 'event-bus.jsonc': `{ "[import]": "./\${A}/a.jsonc" }` });
+    mkdirSync(join(folder.path, 'SECRET'));
+    writeFileSync(join(folder.path, 'SECRET', 'a.jsonc'), '{ "[import]": ["./none.jsonc", "./a.jsonc", "../SECRET"] }');
+    expect(await folder.problems({ env: { A: 'SECRET' } })).toEqual([
+      `./\${A}/a.jsonc:1: ["[import]"] names a file that is not there: ./none.jsonc.`,
+      `./\${A}/a.jsonc:1: ["[import]"] goes round in a circle: event-bus.jsonc -> ./\${A}/a.jsonc -> ./\${A}/a.jsonc.`,
+      // written so in the file itself
+      `./\${A}/a.jsonc:1: ["[import]"] names a file that is not a regular file: ../SECRET.`,
+    ]);
   });
 
   it('the name of a file that is imported', async () => {
