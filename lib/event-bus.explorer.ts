@@ -1,3 +1,4 @@
+import { UNBIND } from './bus/bound-pattern.js';
 import 'reflect-metadata';
 import { Injectable } from '@nestjs/common';
 import { DiscoveryService, MetadataScanner, ModuleRef } from '@nestjs/core';
@@ -51,7 +52,7 @@ const OPTIONS_SHAPE = shape({
   match: oneOf(['all', 'any']),
   bus: text(),
   renamedFrom: either((value) => (Array.isArray(value) ? listOf(CHECKS.NAME, 1) : CHECKS.NAME)),
-  unbind: either((value) => (Array.isArray(value) ? listOf(text(), 1) : text())),
+  unbind: UNBIND,
   idempotent: either((value) => (typeof value === 'boolean' ? bool : shape({ windowMs: integer(1, 30 * 86_400_000) }))),
   batch: (value, path, problems) => {
     shape({ size: integer(1, 10_000), waitMs: integer(1, 600_000) })(value, path, problems);

@@ -1,8 +1,9 @@
 import { ConfigurationError } from '../core/errors.js';
-import type { ExchangeHandler } from '../core/exchange.js';
+import type { Exchange, ExchangeHandler } from '../core/exchange.js';
 import { nearest } from '../core/text.js';
 import type { Target } from '../core/transport.js';
 import { FanoutExchange } from '../exchanges/fanout.exchange.js';
+import { TopicExchange } from '../exchanges/topic.exchange.js';
 import { qualify, type ResolvedOptions } from './resolved-options.js';
 
 /** The only target of events. */
@@ -26,7 +27,7 @@ export class BusExchanges {
   private readonly alternateByName = new Map<string, BusExchange>();
 
   constructor(
-    options: Pick<ResolvedOptions, 'exchange' | 'namespace'>,
+    private readonly options: Pick<ResolvedOptions, 'exchange' | 'namespace'>,
     handler: ExchangeHandler,
     others: Readonly<Record<string, ExchangeHandler>> = {},
   ) {
@@ -66,6 +67,11 @@ export class BusExchanges {
   /** Where what no group of an exchange gets can go. */
   alternateOf({ name }: BusExchange): BusExchange | undefined {
     return this.alternateByName.get(`${name}.ae`);
+  }
+
+  /** One that groups may still be bound to, although it is not in the options any more: it is never declared for that. */
+  formerly(name: string): Exchange {
+    return this.find(name)?.events.exchange ?? { name: qualify(this.options, name), handler: new TopicExchange() };
   }
 
   /** @throws ConfigurationError for a name that is not in the options */

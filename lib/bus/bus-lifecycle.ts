@@ -1,6 +1,8 @@
 import { pause, withDeadline } from '../core/deadline.js';
 import { BusClosedError, ConnectionError } from '../core/errors.js';
+import type { Binding } from '../core/exchange.js';
 import { describeError } from '../core/failure.js';
+import type { RecordedBinding } from '../core/group-record.js';
 import type { AlternateQueues } from './alternate-queues.js';
 import type { BusExchanges } from './bus-exchanges.js';
 import type { ActiveGroup, Consumption } from './consumption.js';
@@ -151,10 +153,12 @@ export class BusLifecycle {
       key: `${exchange.name}.groups.${service}${suffix === undefined ? '' : `.${suffix}`}`,
       present: shared.map(({ source, definition }) => ({
         name: source.queue?.name ?? source.group ?? source.owner,
-        patterns: source.bindings.map(({ pattern = '#' }) => pattern),
+        exchange: this.exchanges.get(definition.exchange).events.exchange.name,
+        bindings: source.bindings.map(toRecorded),
         delaysMs: [...definition.policy.retry.delaysMs, ...unmatched.delaysMs],
-        unbind: definition.unbind ?? [],
+        unbind: (source.unbind ?? []).map(toRecorded),
       })),
+      namespace: options.namespace,
       previous: shared.flatMap(({ source }) => source.previous ?? []),
       unhandled: this.alternates.groups,
       unbind: () => Promise.all(shared.flatMap(({ source }) => (source.unbind ? transport.declare(source) : []))),
@@ -214,6 +218,10 @@ export class BusLifecycle {
     await transport.close({ deadlineMs: Math.max(farewellMs(deadlineMs), left) });
     this.phase = 'closed';
   }
+}
+
+function toRecorded({ exchange, pattern = '#' }: Binding): RecordedBinding {
+  return { exchange: exchange.name, pattern };
 }
 
 /** Of the time to close, what is kept for sending the last publishes and saying goodbye. */

@@ -198,9 +198,10 @@ export class Consumption {
         previous: definition.renamedFrom.map((name) => qualify(this.parts.options, name)),
       }),
       ...(definition.unbind && {
-        unbind: bind(
-          events,
-          definition.unbind.map((pattern) => ({ pattern })),
+        unbind: definition.unbind.map((one) =>
+          typeof one === 'string'
+            ? { pattern: one, exchange: events.exchange }
+            : { pattern: one.pattern, exchange: this.parts.exchanges.formerly(one.exchange) },
         ),
       }),
     };

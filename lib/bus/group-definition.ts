@@ -2,6 +2,7 @@ import { ConfigurationError } from '../core/errors.js';
 import { compareSpecificity, type ExchangeHandler } from '../core/exchange.js';
 import { LIMITS } from '../core/limits.js';
 import type { DeclareMode, QueueSettings, TransportCapabilities } from '../core/transport.js';
+import type { BoundPattern } from './bound-pattern.js';
 import type { BusExchanges } from './bus-exchanges.js';
 import type { ConsumeGroupOptions } from './event-bus.options.js';
 import type { Handler } from './handler.js';
@@ -18,8 +19,8 @@ interface GroupTraits {
   readonly queue?: QueueSettings | undefined;
   /** Names that the group had before, without the namespace. */
   readonly renamedFrom?: readonly string[] | undefined;
-  /** Patterns that it had before. */
-  readonly unbind?: readonly string[] | undefined;
+  /** Patterns that it had before: on its exchange, or on the one that is named. */
+  readonly unbind?: readonly (string | BoundPattern)[] | undefined;
   /** A message that it has handled within this time is not handled again. */
   readonly idempotent?: { readonly windowMs: number } | undefined;
   readonly batch?: BatchOptions | undefined;
@@ -110,7 +111,7 @@ export function defineGroups(
   const readers = checkQueues(groups, options, problems);
   const usesHeaders = (name: string | undefined): boolean =>
     exchanges.find(name)?.events.exchange.handler.usesHeaders ?? false;
-  checkRenames(groups, { usesHeaders, readers, namespace: options.namespace }, problems);
+  checkRenames(groups, { main: exchanges.main.name, usesHeaders, readers, namespace: options.namespace }, problems);
   if (problems.length > 0) throw new ConfigurationError(problems);
   return groups;
 }

@@ -1,6 +1,6 @@
 import { pause } from '../core/deadline.js';
 import { describeError } from '../core/failure.js';
-import type { GroupRecord, KeptGroup, PresentGroup } from '../core/group-record.js';
+import { type GroupRecord, hasBinding, type KeptGroup, type PresentGroup } from '../core/group-record.js';
 import type { BusLogger } from '../core/logger.js';
 
 /** A group that the service had, and that nobody consumes any more although its queue is still there. */
@@ -17,6 +17,8 @@ export interface VanishedGroup {
 export interface StalePattern {
   readonly group: string;
   readonly pattern: string;
+  /** Where, as `unbind` takes it: without the namespace. Absent: the exchange that the group has now. */
+  readonly exchange?: string;
 }
 
 export interface KeeperOptions {
@@ -24,6 +26,8 @@ export interface KeeperOptions {
   /** Under which the service's groups are recorded. */
   readonly key: string;
   readonly present: readonly PresentGroup[];
+  /** What names of exchanges are declared with in front of them. */
+  readonly namespace?: string | undefined;
   /** Names that groups had before: what takes them over takes care of them. */
   readonly previous: readonly string[];
   /** Groups whose queues are there without a handler, and are meant to be: what no group gets waits in them. */
@@ -56,10 +60,17 @@ export class GroupRecordKeeper {
   }
 
   get stale(): readonly StalePattern[] {
-    const wanted = new Map(this.options.present.map(({ name, patterns }) => [name, patterns]));
-    return this.kept.flatMap(({ name, patterns }) => {
-      const asked = wanted.get(name);
-      return asked ? patterns.filter((p) => !asked.includes(p)).map((pattern) => ({ group: name, pattern })) : [];
+    const wanted = new Map(this.options.present.map((group) => [group.name, group]));
+    return this.kept.flatMap(({ name, bindings }) => {
+      const own = wanted.get(name);
+      if (!own) return [];
+      return bindings
+        .filter((binding) => !hasBinding(own.bindings, binding))
+        .map(({ exchange, pattern }) => ({
+          group: name,
+          pattern,
+          ...(exchange !== own.exchange && { exchange: this.unqualified(exchange) }),
+        }));
     });
   }
 
@@ -94,13 +105,22 @@ export class GroupRecordKeeper {
         `Group "${group}" is not handled any more, and its queue still takes messages (${messages} wait). If it has another name now, say renamedFrom; if it is not needed, delete its queues.`,
       );
     }
-    for (const { group, pattern } of this.stale) {
+    for (const { group, pattern, exchange } of this.stale) {
+      const where = exchange === undefined ? '' : ` on exchange "${exchange}"`;
+      const unbind = exchange === undefined ? `'${pattern}'` : `{ exchange: '${exchange}', pattern: '${pattern}' }`;
       this.tell(
-        `${group} ${pattern}`,
-        `Group "${group}" may still be bound to "${pattern}", which none of its handlers asks for. Say unbind: '${pattern}'.`,
+        `${group} ${pattern}${where}`,
+        `Group "${group}" may still be bound to "${pattern}"${where}, which none of its handlers asks for. Say unbind: ${unbind}.`,
       );
     }
     return true;
+  }
+
+  private unqualified(exchange: string): string {
+    const prefix = `${this.options.namespace}.`;
+    return this.options.namespace !== undefined && exchange.startsWith(prefix)
+      ? exchange.slice(prefix.length)
+      : exchange;
   }
 
   /** Each thing once. */

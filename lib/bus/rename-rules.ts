@@ -3,6 +3,8 @@ import type { GroupDefinition } from './group-definition.js';
 import { qualify } from './resolved-options.js';
 
 export interface RenameSurroundings {
+  /** Name of the main exchange, without the namespace. */
+  readonly main: string;
   /** Whether an exchange routes by headers. */
   readonly usesHeaders: (exchange: string | undefined) => boolean;
   /** Who consumes which queue. */
@@ -13,7 +15,7 @@ export interface RenameSurroundings {
 /** What is wrong with the names and patterns that groups had before. */
 export function checkRenames(
   groups: readonly GroupDefinition[],
-  { usesHeaders, readers, namespace }: RenameSurroundings,
+  { main, usesHeaders, readers, namespace }: RenameSurroundings,
   problems: string[],
 ): void {
   const present = new Set(groups.map(({ name }) => name));
@@ -39,8 +41,15 @@ export function checkRenames(
       heirs.set(old, place);
     }
     const asked = handlers.flatMap(({ rules }) => rules.map(({ pattern }) => pattern));
-    for (const pattern of unbind) {
-      if (asked.includes(pattern)) problems.push(`${place}: unbind names "${pattern}", which the group asks for.`);
+    const own = exchange ?? main;
+    const former = unbind.map((one) => (typeof one === 'string' ? { exchange: own, pattern: one } : one));
+    for (const { exchange: where, pattern } of former) {
+      if (where === own && asked.includes(pattern))
+        problems.push(`${place}: unbind names "${pattern}", which the group asks for.`);
+      if (Buffer.byteLength(qualify({ namespace }, where)) > LIMITS.topicBytes)
+        problems.push(
+          `${place}: unbind names an exchange of more than ${LIMITS.topicBytes} bytes, which no broker has.`,
+        );
       if (Buffer.byteLength(pattern) > LIMITS.topicBytes)
         problems.push(
           `${place}: unbind has a pattern of more than ${LIMITS.topicBytes} bytes, which nothing can be bound to.`,
@@ -51,9 +60,11 @@ export function checkRenames(
       problems.push(
         `${place}: unbind does nothing where the bindings are made by hand (rabbitmq.assert, rabbitmq.bind).`,
       );
-    if (unbind.length > 0 && usesHeaders(exchange))
+    for (const where of new Set(former.map((one) => one.exchange))) {
+      if (!usesHeaders(where)) continue;
       problems.push(
-        `${place}: unbind takes patterns, and this exchange routes by headers. Remove the binding by hand.`,
+        `${place}: unbind takes patterns, and exchange "${where}" routes by headers. Remove the binding by hand.`,
       );
+    }
   }
 }

@@ -1,9 +1,16 @@
+/** What a group is bound to, as a broker knows it. */
+export interface RecordedBinding {
+  /** As declared: with the namespace. */
+  readonly exchange: string;
+  readonly pattern: string;
+}
+
 /** A group as its service has written it down. */
 export interface RecordedGroup {
   /** As declared: with the namespace. */
   readonly name: string;
   /** Everything that it was ever bound to, as far as is known, but for what was unbound. */
-  readonly patterns: readonly string[];
+  readonly bindings: readonly RecordedBinding[];
   /** Delays for which it may have retry queues. */
   readonly delaysMs: readonly number[];
   /** When a process of the service last had it, in milliseconds since 1970. */
@@ -12,7 +19,9 @@ export interface RecordedGroup {
 
 /** A group as a process has it now. */
 export interface PresentGroup extends Omit<RecordedGroup, 'seenAt'> {
-  readonly unbind: readonly string[];
+  /** The exchange that it has now, as declared. */
+  readonly exchange: string;
+  readonly unbind: readonly RecordedBinding[];
 }
 
 /** A recorded group with what the broker says of its queue, unless this process has the group itself. */
@@ -29,7 +38,7 @@ export interface GroupRecord {
   keep(key: string, present: readonly PresentGroup[]): Promise<readonly KeptGroup[]>;
 }
 
-/** So many patterns and delays of one group are remembered, the latest ones. */
+/** So many bindings and delays of one group are remembered, the latest ones. */
 const REMEMBERED = 100;
 /** `seenAt` is written anew when it is older than this. */
 const STALE_MS = 3_600_000;
@@ -46,17 +55,17 @@ export function mergeRecord(
     groups.set(group.name, other ? joined(other, group) : group);
   }
   let isChanged = groups.size !== recorded.length;
-  for (const { name, patterns, delaysMs, unbind } of present) {
+  for (const { name, bindings, delaysMs, unbind } of present) {
     const old = groups.get(name);
     const next: RecordedGroup = {
       name,
-      patterns: union(old?.patterns ?? [], patterns).filter((pattern) => !unbind.includes(pattern)),
+      bindings: bindingsOf(old?.bindings ?? [], bindings).filter((binding) => !hasBinding(unbind, binding)),
       delaysMs: union(old?.delaysMs ?? [], delaysMs),
       seenAt: now,
     };
     if (
       old &&
-      isSame(old.patterns, next.patterns) &&
+      isSame(old.bindings.map(idOf), next.bindings.map(idOf)) &&
       isSame(old.delaysMs, next.delaysMs) &&
       now - old.seenAt < STALE_MS
     )
@@ -71,7 +80,7 @@ export function mergeRecord(
 function joined(a: RecordedGroup, b: RecordedGroup): RecordedGroup {
   return {
     name: a.name,
-    patterns: union(a.patterns, b.patterns),
+    bindings: bindingsOf(a.bindings, b.bindings),
     delaysMs: union(a.delaysMs, b.delaysMs),
     seenAt: Math.max(a.seenAt, b.seenAt),
   };
@@ -84,17 +93,37 @@ export function readRecord(value: unknown): readonly RecordedGroup[] {
 
 function isRecordedGroup(value: unknown): value is RecordedGroup {
   if (typeof value !== 'object' || value === null) return false;
-  const { name, patterns, delaysMs, seenAt } = value as Partial<Record<keyof RecordedGroup, unknown>>;
+  const { name, bindings, delaysMs, seenAt } = value as Partial<Record<keyof RecordedGroup, unknown>>;
   return (
     typeof name === 'string' &&
-    isListOf(patterns, (pattern) => typeof pattern === 'string') &&
+    isListOf(bindings, isRecordedBinding) &&
     isListOf(delaysMs, (ms) => Number.isSafeInteger(ms) && (ms as number) > 0) &&
     Number.isSafeInteger(seenAt)
   );
 }
 
+function isRecordedBinding(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  const { exchange, pattern } = value as Partial<Record<keyof RecordedBinding, unknown>>;
+  return typeof exchange === 'string' && exchange !== '' && typeof pattern === 'string';
+}
+
 function isListOf(value: unknown, isOne: (item: unknown) => boolean): boolean {
   return Array.isArray(value) && value.every(isOne);
+}
+
+/** Whether it is one of them. */
+export function hasBinding(bindings: readonly RecordedBinding[], wanted: RecordedBinding): boolean {
+  return bindings.some(({ exchange, pattern }) => exchange === wanted.exchange && pattern === wanted.pattern);
+}
+
+function bindingsOf(old: readonly RecordedBinding[], added: readonly RecordedBinding[]): readonly RecordedBinding[] {
+  const byId = new Map([...old, ...added].map((binding) => [idOf(binding), binding]));
+  return [...byId.values()].slice(-REMEMBERED);
+}
+
+function idOf({ exchange, pattern }: RecordedBinding): string {
+  return JSON.stringify([exchange, pattern]);
 }
 
 function union<T>(old: readonly T[], added: readonly T[]): readonly T[] {

@@ -1,4 +1,5 @@
 import 'reflect-metadata';
+import type { BoundPattern } from '../bus/bound-pattern.js';
 import type { ConsumeGroupOptions } from '../bus/event-bus.options.js';
 import type { EventClass, EventDefinition } from '../bus/event-definition.js';
 import type { BatchOptions } from '../bus/group-definition.js';
@@ -61,8 +62,15 @@ export interface OnEventOptions extends Omit<ConsumeGroupOptions, 'enabled'> {
    * group goes by the last of these names: keep it at its place, and the list until no duplicate can come any more.
    */
   readonly renamedFrom?: string | readonly string[];
-  /** Patterns that the group asked for before and does not want any more. */
-  readonly unbind?: string | readonly string[];
+  /**
+   * Patterns that the group asked for before and does not want any more: a text is one of its own exchange, `{ exchange, pattern }`
+   * one of another, by its name as in the options, also when it is not there any more.
+   *
+   * @example
+   * // moved here from the main exchange
+   * @OnEvent('orders.*', { group: 'audit', exchange: 'audit', unbind: { exchange: 'events', pattern: 'orders.*' } })
+   */
+  readonly unbind?: string | BoundPattern | readonly (string | BoundPattern)[];
   /** What concerns RabbitMQ alone; nothing on other transports. */
   readonly rabbitmq?: {
     /**

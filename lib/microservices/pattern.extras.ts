@@ -1,3 +1,4 @@
+import { type BoundPattern, UNBIND } from '../bus/bound-pattern.js';
 import type { ConsumeGroupOptions } from '../bus/event-bus.options.js';
 import { CHECKS, HANDLER_POLICY_SHAPE } from '../bus/option-checks.js';
 import { ANY, bool, either, integer, listOf, oneOf, recordOf, type Shape, shape, text } from '../core/options.js';
@@ -15,8 +16,8 @@ export interface EventPatternExtras extends Omit<ConsumeGroupOptions, 'enabled'>
   readonly group?: string;
   /** Names that the group had before: their queues are taken over. */
   readonly renamedFrom?: string | readonly string[];
-  /** Patterns that the group asked for before. */
-  readonly unbind?: string | readonly string[];
+  /** Patterns that the group asked for before: of its own exchange, or of the one that is named. */
+  readonly unbind?: string | BoundPattern | readonly (string | BoundPattern)[];
   /** Name of the exchange, one of the option `exchanges`. Default: the main one. */
   readonly exchange?: string;
   /** `broadcast`: every instance gets each event. Default `shared`: one of them. */
@@ -38,7 +39,7 @@ const SHAPE: Shape = {
   ...HANDLER_POLICY_SHAPE,
   group: CHECKS.NAME,
   renamedFrom: NAMES,
-  unbind: either((value) => (Array.isArray(value) ? listOf(text(), 1) : text())),
+  unbind: UNBIND,
   exchange: text(),
   delivery: oneOf(['shared', 'broadcast']),
   headers: recordOf(ANY),

@@ -132,7 +132,7 @@ described('Succession to a queue', () => {
     const asked: string[] = [];
     const find = (group: string) => {
       asked.push(group);
-      return group === old ? { name: group, patterns: [], delaysMs: [777], seenAt: 1 } : undefined;
+      return group === old ? { name: group, bindings: [], delaysMs: [777], seenAt: 1 } : undefined;
     };
     succeed({ record: { isRead: true, find } }, [`${name}.new`, old, first]);
     const looks = (): number => asked.filter((group) => group === first).length;

@@ -19,6 +19,22 @@ export const DEPLOY_CASES: readonly ContractCase[] = [
     assert.equal(delivery?.message.topic, 'a.1');
   }),
 
+  transportCase('a binding on an exchange that a group has left is taken away, by its name alone', async (bench) => {
+    const [left, gone] = [bench.newExchange('left'), { ...bench.exchange, name: `${bench.name}.gone` }];
+    const before = bench.shared('group', { bindings: [{ exchange: left, pattern: 'a.*' }] });
+    const transport = await bench.open(before);
+    const unbind = [left, gone].map(({ name }) => ({
+      exchange: { name, handler: bench.exchange.handler },
+      pattern: 'a.*',
+    }));
+    const listener = await listen(transport, { ...before, bindings: bench.bind('a.*'), unbind });
+    const { routed } = await transport.publish({ kind: 'exchange', exchange: left }, createMessage('a.left'));
+    assert.equal(routed, false);
+    await bench.publish(transport, createMessage('a.1'));
+    const [delivery] = await listener.deliveries.settle(1);
+    assert.equal(delivery?.message.topic, 'a.1');
+  }),
+
   transportCase('a group takes over what it holds under a name that it had before', async (bench) => {
     const before = bench.shared('old');
     const transport = await bench.open(before);

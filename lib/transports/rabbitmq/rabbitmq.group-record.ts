@@ -72,7 +72,7 @@ export class RabbitMqGroupRecord implements GroupRecord {
         if (queue) kept.push({ ...group, queue });
         else if (own.has(group.name)) kept.push(group);
       }
-      const next = kept.map(({ name, patterns, delaysMs, seenAt }) => ({ name, patterns, delaysMs, seenAt }));
+      const next = kept.map(({ name, bindings, delaysMs, seenAt }) => ({ name, bindings, delaysMs, seenAt }));
       this.known = new Map(next.map((group) => [group.name, group]));
       if (messages.length !== 1 || JSON.stringify(next) !== JSON.stringify(recorded)) {
         await write(channel, key, next);

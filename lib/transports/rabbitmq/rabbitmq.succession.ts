@@ -197,15 +197,15 @@ export class RabbitMqSuccession {
   }
 
   private async unbind(connection: ChannelModel): Promise<void> {
-    const patterns = this.parts.record.find(this.previous)?.patterns ?? [];
-    const exchanges = new Set(this.bindings.map(({ exchange }) => exchange));
-    const recorded = [...exchanges].flatMap((exchange) => patterns.map((pattern) => ({ exchange, pattern })));
+    const recorded = this.parts.record.find(this.previous)?.bindings ?? [];
+    const unwanted = [
+      ...this.bindings.map((binding) => ({ ...bindingKey(binding), exchange: binding.exchange.name })),
+      // on other exchanges too, even on those that are not known here any more; what is not there is no error
+      ...recorded.map(({ exchange, pattern }) => ({ exchange, key: pattern, args: {} })),
+    ];
     await withChannel(connection, async (channel) => {
-      for (const binding of [...this.bindings, ...recorded]) {
-        const { key, args } = bindingKey(binding);
-        const work = channel.unbindQueue(this.previous, binding.exchange.name, key, args);
-        await rpc(work, `unbind "${this.previous}"`);
-      }
+      for (const { exchange, key, args } of unwanted)
+        await rpc(channel.unbindQueue(this.previous, exchange, key, args), `unbind "${this.previous}"`);
     });
   }
 

@@ -119,7 +119,7 @@ export class RabbitMqTopology {
     if (bindings.length === 0) return undefined;
     if (group === undefined || !isShared) return new RabbitMqSieve(bindings);
     const { tables } = this;
-    const table = await tables.enter(connection, group, bindings, this.leftToConsumers(unbind));
+    const table = await tables.enter(connection, group, bindings, unbind);
     return new RabbitMqSieve(bindings, { connection, group, tables }, table);
   }
 
@@ -187,7 +187,7 @@ async function bind(channel: Channel, source: Source, queue: string): Promise<vo
     const { key, args } = bindingKey(binding);
     await declare('queue', queue, channel.bindQueue(queue, binding.exchange.name, key, args));
   }
-  // one that is not there is no error
+  // one that is not there is no error, nor is an exchange that is gone
   for (const binding of source.unbind ?? []) {
     const { key, args } = bindingKey(binding);
     await declare('queue', queue, channel.unbindQueue(queue, binding.exchange.name, key, args));

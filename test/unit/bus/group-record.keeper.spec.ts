@@ -1,14 +1,23 @@
 import { describe, expect, it, jest } from '@jest/globals';
 import { GroupRecordKeeper } from '../../../lib/bus/group-record.keeper.js';
-import type { KeptGroup, PresentGroup } from '../../../lib/core/group-record.js';
+import type { KeptGroup, PresentGroup, RecordedBinding } from '../../../lib/core/group-record.js';
 import { withFakeTimers } from '../support/fake-timers.js';
 import { RecordingLogger } from '../support/recording.logger.js';
 
-const MAIL: PresentGroup = { name: 'mail', patterns: ['a.*'], delaysMs: [1], unbind: [] };
+const on = (exchange: string, ...patterns: readonly string[]): readonly RecordedBinding[] =>
+  patterns.map((pattern) => ({ exchange, pattern }));
+
+const MAIL: PresentGroup = {
+  name: 'mail',
+  exchange: 'ns.events',
+  bindings: on('ns.events', 'a.*'),
+  delaysMs: [1],
+  unbind: [],
+};
 
 const kept = (over: Partial<KeptGroup> = {}): KeptGroup => ({
   name: 'mail',
-  patterns: ['a.*'],
+  bindings: on('ns.events', 'a.*'),
   delaysMs: [1],
   seenAt: 7,
   queue: { messages: 3, consumers: 0 },
@@ -30,6 +39,7 @@ function setUp(...answers: readonly (readonly KeptGroup[] | Error)[]) {
     },
     key: 'events.groups.shop',
     present: [MAIL],
+    namespace: 'ns',
     previous: ['post'],
     unhandled: ['events.unroutable'],
     unbind: async () => void calls.push(['unbind', []]),
@@ -81,13 +91,30 @@ describe('GroupRecordKeeper', () => {
   });
 
   it('tells once of a pattern that a group may still be bound to', async () => {
-    const { keeper, logger } = setUp([kept({ patterns: ['b.*', 'a.*'] }), kept({ name: 'gone', patterns: ['x'] })]);
+    const { keeper, logger } = setUp([
+      kept({ bindings: on('ns.events', 'b.*', 'a.*') }),
+      kept({ name: 'gone', bindings: on('ns.events', 'x') }),
+    ]);
     void keeper.run();
     await jest.advanceTimersByTimeAsync(700_000);
     expect(keeper.stale).toEqual([{ group: 'mail', pattern: 'b.*' }]);
     expect(logger.lines).toHaveLength(2);
     expect(logger.lines[1]).toBe(
       `warn: Group "mail" may still be bound to "b.*", which none of its handlers asks for. Say unbind: 'b.*'.`,
+    );
+    keeper.stop();
+  });
+
+  it('tells of a pattern on an exchange that a group has left, by the name that unbind takes', async () => {
+    const { keeper, logger } = setUp([kept({ bindings: [...on('ns.audit', 'a.*'), ...on('nsx', 'a.*')] })]);
+    void keeper.run();
+    await jest.advanceTimersByTimeAsync(700_000);
+    expect(keeper.stale).toEqual([
+      { group: 'mail', pattern: 'a.*', exchange: 'audit' },
+      { group: 'mail', pattern: 'a.*', exchange: 'nsx' },
+    ]);
+    expect(logger.lines).toContain(
+      `warn: Group "mail" may still be bound to "a.*" on exchange "audit", which none of its handlers asks for. Say unbind: { exchange: 'audit', pattern: 'a.*' }.`,
     );
     keeper.stop();
   });

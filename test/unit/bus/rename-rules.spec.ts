@@ -10,7 +10,8 @@ function group(name: string, over: Partial<GroupDefinition> = {}): GroupDefiniti
 
 function check(groups: readonly GroupDefinition[], usesHeaders = false): readonly string[] {
   const problems: string[] = [];
-  checkRenames(groups, { usesHeaders: () => usesHeaders, readers: new Map(), namespace: undefined }, problems);
+  const surroundings = { main: 'events', usesHeaders: () => usesHeaders, readers: new Map(), namespace: 'ns' };
+  checkRenames(groups, surroundings, problems);
   return problems;
 }
 
@@ -41,6 +42,23 @@ describe('checkRenames', () => {
     ]);
   });
 
+  it('asks that of each exchange apart', () => {
+    const unbind = [{ exchange: 'events', pattern: 'a.*' }];
+    expect(check([group('a', { unbind, exchange: 'audit' })])).toEqual([]);
+    expect(check([group('a', { unbind: ['a.*'], exchange: 'audit' })])).toHaveLength(1);
+    const text = 'a.on: unbind names "a.*", which the group asks for.';
+    expect(check([group('a', { unbind })])).toEqual([text]);
+    expect(check([group('a', { unbind, exchange: 'events' })])).toEqual([text]);
+  });
+
+  it('refuses names of exchanges that no broker has', () => {
+    const on = (exchange: string) => check([group('a', { unbind: [{ exchange, pattern: 'b' }] })]);
+    expect(on('e'.repeat(252))).toEqual([]);
+    expect(on('e'.repeat(253))).toEqual([
+      'a.on: unbind names an exchange of more than 255 bytes, which no broker has.',
+    ]);
+  });
+
   it('refuses to unbind what no broker can be asked for', () => {
     expect(check([group('a', { unbind: ['b'.repeat(255)] })])).toEqual([]);
     expect(check([group('a', { unbind: ['b'.repeat(256)] })])).toEqual([
@@ -63,7 +81,7 @@ describe('checkRenames', () => {
     expect(check([group('a', { delivery: 'broadcast', renamedFrom: ['x'] })])).toEqual([text]);
     expect(check([group('a', { delivery: 'broadcast', unbind: ['x'] })])).toEqual([text]);
     expect(check([group('a', { unbind: ['x'] })], true)).toEqual([
-      'a.on: unbind takes patterns, and this exchange routes by headers. Remove the binding by hand.',
+      'a.on: unbind takes patterns, and exchange "events" routes by headers. Remove the binding by hand.',
     ]);
   });
 });
