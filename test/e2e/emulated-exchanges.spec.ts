@@ -342,20 +342,104 @@ onRabbit('the consumer of such an exchange', () => {
 
 onRabbit('the table of such a group', () => {
   it(
-    'may be removed while it is used: its consumers make it anew, and go on',
+    'may be removed while it is used: its consumers make it anew, go on, and drop nothing until all have',
     withLab(RABBITMQ.url, async (lab) => {
       const group = lab.willRemoveGroup(`${lab.name}.group`);
       const seen = new Log<Seen>('seen');
-      const lived = await lab.boot({ options: reversed(lab), providers: [listener('a', seen, { group })] });
+      const lived = await lab.boot({
+        options: { ...reversed(lab), consume: { unmatched: false } },
+        providers: [listener('a', seen, { group })],
+      });
       await byHand(RABBITMQ.url, async (channel) => {
         for (const end of ['rules', 'changes']) await channel.deleteQueue(`${group}.${end}`);
       });
       await lived.bus.publish('b', 1);
       await lived.bus.publish('a', 2);
-      await until('the first is dropped', () => droppedBy(lived) === 1);
+      await until('it is dead', async () => (await lived.deadLetters.count(group)) === 1);
       await seen.reach(1);
-      expect(lab.lines.filter((line) => line.startsWith('warn '))).toHaveLength(1);
+      expect(droppedBy(lived)).toBe(0);
+      expect(lab.lines.some((line) => line.startsWith('warn ') && line.includes(`"${group}.rules" is empty`))).toBe(
+        true,
+      );
       expect(await waitingIn(RABBITMQ.url, `${group}.rules`)).toBe(1);
+    }),
+  );
+
+  it.each([['rules, changes'], ['rules'], ['changes']])(
+    'may be emptied before a new version starts (%s): neither drops what the other asks for',
+    (ends) =>
+      withLab(RABBITMQ.url, async (lab) => {
+        const group = lab.willRemoveGroup(`${lab.name}.group`);
+        const [before, after] = [new Log<Seen>('before'), new Log<Seen>('after')];
+        const options = { ...reversed(lab), consume: { unmatched: fixed({ attempts: 100, delayMs: 20 }) } };
+        // the count begins anywhere up to 256, and must not by chance be what it was
+        await byHand(RABBITMQ.url, async (channel) => {
+          await channel.assertQueue(`${group}.changes`, { durable: true, arguments: { 'x-queue-type': 'classic' } });
+          for (let i = 0; i < 256; i++) channel.sendToQueue(`${group}.changes`, Buffer.alloc(0));
+          await channel.checkQueue(`${group}.changes`);
+        });
+        const old = await lab.boot({ options, providers: [listener('a', before, { group })] });
+        await byHand(RABBITMQ.url, async (channel) => {
+          for (const end of ends.split(', ')) await channel.purgeQueue(`${group}.${end}`);
+        });
+        const next = await lab.boot({ options, providers: [listener('b', after, { group })] });
+        // one kind at a time: two that are with the wrong member could go on changing places
+        for (let i = 0; i < 20; i++) await next.bus.publish('a', i);
+        await before.reach(20);
+        for (let i = 0; i < 20; i++) await next.bus.publish('b', i);
+        await after.reach(20);
+        expect([droppedBy(old), droppedBy(next)]).toEqual([0, 0]);
+      })(),
+  );
+
+  it.each([['another group'], ['bind: false']])(
+    'is that of the queue, whoever consumes it: %s',
+    (how) =>
+      withLab(RABBITMQ.url, async (lab) => {
+        const queue = lab.willRemoveGroup(`${lab.name}.legacy`);
+        const groups = ['v1', 'v2'].map((end) => lab.willRemoveGroup(`${lab.name}.${end}`));
+        for (const group of groups) lab.willRemoveGroup(`${group}.retry.20.to.${queue}`);
+        const [one = '', two = ''] = groups;
+        const [created, paid] = [new Log<Seen>('created'), new Log<Seen>('paid')];
+        const options = { ...reversed(lab), consume: { unmatched: fixed({ attempts: 100, delayMs: 20 }) } };
+        const adopted = { queue, queueType: 'classic' } as const;
+        const other =
+          how === 'bind: false'
+            ? { group: two, rabbitmq: { ...adopted, bind: false } }
+            : { group: one, rabbitmq: adopted };
+        const second = await lab.boot({ options, providers: [listener('b', paid, { group: two, rabbitmq: adopted })] });
+        const first = await lab.boot({ options, providers: [listener('a', created, other)] });
+        // one kind at a time: two that are with the wrong member could go on changing places
+        for (let i = 0; i < 20; i++) await first.bus.publish('a', i);
+        await created.reach(20);
+        for (let i = 0; i < 20; i++) await first.bus.publish('b', i);
+        await paid.reach(20);
+        expect([droppedBy(first), droppedBy(second)]).toEqual([0, 0]);
+        expect(await waitingIn(RABBITMQ.url, `${queue}.rules`)).toBe(1);
+      })(),
+    30_000,
+  );
+
+  it(
+    'does not judge what came by way of an exchange that is bound to this one',
+    withLab(RABBITMQ.url, async (lab) => {
+      const group = lab.willRemoveGroup(`${lab.name}.group`);
+      const seen = new Log<Seen>('seen');
+      const lived = await lab.boot({
+        options: { ...reversed(lab), consume: { unmatched: false } },
+        providers: [listener('a', seen, { group })],
+      });
+      await byHand(RABBITMQ.url, async (channel) => {
+        const upstream = `${lab.exchange}.upstream`;
+        await channel.assertExchange(upstream, 'fanout', { durable: false, autoDelete: true });
+        await channel.bindExchange(lab.exchange, upstream, '');
+        for (const topic of ['a', 'b'])
+          channel.publish(upstream, topic, Buffer.from('1'), { contentType: 'application/json' });
+        await channel.unbindExchange(lab.exchange, upstream, '');
+      });
+      await seen.reach(1);
+      await until('the other is dead', async () => (await lived.deadLetters.count(group)) === 1);
+      expect(droppedBy(lived)).toBe(0);
     }),
   );
 });
@@ -380,7 +464,9 @@ onRabbit('the table of the rules of a group', () => {
         );
         const [table] = tables as [RabbitMqRuleTables];
         const all = await table.enter(one, group);
-        expect(all.version).toBe(patterns.length);
+        // the count begins anywhere
+        const jump = all.version - (patterns.length - 1);
+        expect(jump).toBeGreaterThan(0);
         expect(new Set(all.rules.map(({ pattern }) => pattern))).toEqual(new Set(patterns));
         expect(await table.enter(one, group, bound('p3'))).toEqual(all);
         const less = await tables[1]?.enter(two, group, bound('p1'), bound('p0', 'never'));
@@ -399,6 +485,45 @@ onRabbit('the table of the rules of a group', () => {
         expect(await waitingIn(RABBITMQ.url, `${group}.rules`)).toBe(1);
       } finally {
         await Promise.all(connections.map((connection) => connection.close()));
+      }
+    }),
+  );
+
+  it(
+    'has another version after it was emptied, and its members add their rules once more',
+    withLab(RABBITMQ.url, async (lab) => {
+      const group = lab.willRemoveGroup(`${lab.name}.group`);
+      const exchange = { name: lab.exchange, handler: new ReversedExchange() };
+      const bound = (...patterns: readonly string[]) => patterns.map((pattern) => ({ exchange, pattern }));
+      const purge = (...ends: readonly string[]): Promise<void> =>
+        byHand(RABBITMQ.url, async (channel) => {
+          for (const end of ends) await channel.purgeQueue(`${group}.${end}`);
+        });
+      const connection = await connect(RABBITMQ.url);
+      try {
+        const tableOf = (number: number): RabbitMqRuleTables => new RabbitMqRuleTables(() => number);
+        const [old, next] = [tableOf(0), tableOf(0.5)];
+        const first = await old.enter(connection, group, bound('a', 'b'));
+        expect(first).toMatchObject({ version: 1, doubtUntil: 0 });
+        // what was removed by the next version is not brought back by a member that looks
+        const less = await next.enter(connection, group, [], bound('b'));
+        expect(less.version).toBe(2);
+        expect(await old.enter(connection, group, bound('a', 'b'), [], first.epoch)).toEqual(less);
+        await purge('changes');
+        const counted = await next.enter(connection, group);
+        expect(counted).toEqual({ ...less, version: 129 });
+        await purge('rules', 'changes');
+        // who asks for nothing knows nothing, and writes nothing
+        expect(await next.enter(connection, group)).toMatchObject({ rules: [], doubtUntil: Number.POSITIVE_INFINITY });
+        const anew = await next.enter(connection, group, bound('c'));
+        expect(anew.version).toBe(129);
+        expect(anew.epoch).not.toBe(first.epoch);
+        expect(anew.doubtUntil).toBeGreaterThan(Date.now());
+        const whole = await old.enter(connection, group, bound('a'), [], first.epoch);
+        expect(whole).toMatchObject({ version: 130, epoch: anew.epoch, doubtUntil: anew.doubtUntil });
+        expect(new Set(whole.rules.map(({ pattern }) => pattern))).toEqual(new Set(['a', 'c']));
+      } finally {
+        await connection.close();
       }
     }),
   );

@@ -12,7 +12,7 @@ import type { ConsumeEvents, Consumer, DeclareMode, Source } from '../../core/tr
 import { openChannel, SupervisedChannel } from './rabbitmq.channel.js';
 import type { RabbitMqCopies } from './rabbitmq.copies.js';
 import type { DeliveryOwner, RabbitMqDelivery } from './rabbitmq.delivery.js';
-import { ownMode, queueName } from './rabbitmq.group-queues.js';
+import { changesQueue, ownMode, queueName, rulesQueue } from './rabbitmq.group-queues.js';
 import { type IntakeEvents, RabbitMqIntake } from './rabbitmq.intake.js';
 import type { RabbitMqLink } from './rabbitmq.link.js';
 import { RabbitMqPrivateQueue } from './rabbitmq.private-queue.js';
@@ -160,6 +160,13 @@ export class RabbitMqConsumer extends Described implements Consumer, DeliveryOwn
     if (this.isTrial && returns < SUSPECT_RETURNS) this.endTrial();
   }
 
+  onDoubt(): void {
+    const queue = this.from ?? this.queue;
+    this.parts.logger.warn(
+      `${this.name}: "${rulesQueue(queue)}" is empty although "${queue}" is in use: what it holds was lost, or is new. Its consumers write down what they ask for; for a moment nothing is dropped, and what has no handler is unmatched. Keep policies and purges away from "${rulesQueue(queue)}" and "${changesQueue(queue)}".`,
+    );
+  }
+
   override toJSON(): unknown {
     return { consumer: this.name, state: this.state };
   }
@@ -177,13 +184,14 @@ export class RabbitMqConsumer extends Described implements Consumer, DeliveryOwn
     await this.made?.drop(connection);
     this.made = made;
     const { topology } = this.parts;
-    intake.sieve = await (this.from === undefined
+    const sieve = await (this.from === undefined
       ? topology.declareSource(connection, this.source, queue)
       : topology.sieveFor(connection, this.source, this.from));
     if (this.closing) {
       await made?.drop(connection);
       throw new BusClosedError('subscribe');
     }
+    intake.sift(sieve);
     this.intake = intake;
     this.isTrial = true;
     await intake.tune(this.wanted);

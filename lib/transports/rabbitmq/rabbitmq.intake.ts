@@ -12,11 +12,15 @@ import { WriteBatch } from './rabbitmq.write-batch.js';
 /** So many outcomes a channel passes on to a quorum queue at once. */
 const PASSED_ON = 32;
 const PASS_ON_MS = 100;
+/** Rules of its own that were lost are written down again so soon. */
+const LOOK_MS = 5_000;
 
 export interface IntakeEvents {
   onDelivery(delivery: RabbitMqDelivery): void;
   /** Something that the group does not want was acknowledged. `returns`: how often it had come back to its queue. */
   onDropped(returns: number): void;
+  /** Rules of the group were lost at the broker: for a while nothing is dropped. */
+  onDoubt(): void;
   /** The broker has taken the consumer away: its queue was deleted or has moved. */
   onCancelled(intake: RabbitMqIntake): void;
   /** It must be given up: the broker did not say what had to be known. */
@@ -25,8 +29,6 @@ export interface IntakeEvents {
 
 /** What one channel brings from one queue. Its deliveries can be settled there and nowhere else, and are lost with it. */
 export class RabbitMqIntake implements SettlementPath {
-  /** What it brings must pass; to be set before it is tuned. */
-  sieve: RabbitMqSieve | undefined;
   private readonly outstanding = new Outstanding<RabbitMqDelivery>();
   private readonly batch: WriteBatch;
   private readonly loss = new AbortController();
@@ -43,6 +45,9 @@ export class RabbitMqIntake implements SettlementPath {
   /** What is not wanted, as far as is known. */
   private readonly doubtful: ConsumeMessage[] = [];
   private sifting: Promise<void> | undefined;
+  private sieve: RabbitMqSieve | undefined;
+  private looking: NodeJS.Timeout | undefined;
+  private isInDoubt = false;
 
   constructor(
     private readonly channel: Channel,
@@ -91,6 +96,16 @@ export class RabbitMqIntake implements SettlementPath {
     return tuning;
   }
 
+  /** What it brings must pass that; to be called before it is tuned. */
+  sift(sieve: RabbitMqSieve | undefined): void {
+    this.sieve = sieve;
+    if (!sieve || sieve.isSure || !this.isOpen) return;
+    this.tellDoubt(sieve);
+    this.looking = setInterval(() => {
+      this.sifting ??= this.judge(sieve);
+    }, LOOK_MS).unref();
+  }
+
   /** Gives the channel up: what it brought comes again elsewhere. */
   abandon(): void {
     closeQuietly(this.channel);
@@ -104,6 +119,7 @@ export class RabbitMqIntake implements SettlementPath {
    */
   async drain(deadlineMs: number): Promise<void> {
     const end = Date.now() + deadlineMs;
+    clearInterval(this.looking);
     if (this.sifting) await Promise.race([this.sifting, pause(deadlineMs, this.lost)]);
     await this.outstanding.drain(Math.max(0, end - Date.now()));
     if (this.told > PASSED_ON && this.isOpen) await pause(Math.min(PASS_ON_MS, Math.max(0, end - Date.now())));
@@ -177,27 +193,33 @@ export class RabbitMqIntake implements SettlementPath {
     else if (sieve.isSure) this.drop(message);
     else {
       this.doubtful.push(message);
-      this.sifting ??= this.sift(sieve);
+      this.sifting ??= this.judge(sieve);
     }
   }
 
   /** Many at a time: those that come while the broker is asked are judged with its next answer. Never rejects. */
-  private async sift(sieve: RabbitMqSieve): Promise<void> {
+  private async judge(sieve: RabbitMqSieve): Promise<void> {
     try {
-      while (this.doubtful.length > 0) {
+      do {
         const messages = this.doubtful.splice(0);
-        await sieve.renew(this.channel);
+        await sieve.renew(this.channel, messages.length > 0);
+        this.tellDoubt(sieve);
         for (const message of messages) {
           if (!this.isOpen) return;
           if (sieve.passes(message)) this.take(message);
           else this.drop(message);
         }
-      }
+      } while (this.doubtful.length > 0);
     } catch (error) {
       if (this.isOpen) this.events.onFailed(this, error); // all comes again
     } finally {
       this.sifting = undefined;
     }
+  }
+
+  private tellDoubt({ isInDoubt }: RabbitMqSieve): void {
+    if (isInDoubt && !this.isInDoubt) this.events.onDoubt();
+    this.isInDoubt = isInDoubt;
   }
 
   private drop(message: ConsumeMessage): void {
@@ -218,6 +240,7 @@ export class RabbitMqIntake implements SettlementPath {
   private lose(): void {
     if (!this.isOpen) return;
     const error = new ConnectionError('The channel of this delivery is gone; it comes again.');
+    clearInterval(this.looking);
     this.loss.abort(error);
     this.held.length = 0;
     this.doubtful.length = 0;

@@ -87,7 +87,7 @@ export class RabbitMqTopology {
         await declareQueue(channel, deadLetterQueue(group), DEAD_LETTER_ARGUMENTS, others);
         await declareQueue(channel, queue, queueArguments(group, source.queue), mode);
       }
-      const made = await this.sieveOf(connection, source, isBound && others === 'assert');
+      const made = await this.sieveOf(connection, source, others === 'assert' ? queue : undefined, isBound);
       if (isBound) await bind(channel, source, queue);
       return made;
     });
@@ -99,28 +99,27 @@ export class RabbitMqTopology {
   async sieveFor(connection: ChannelModel, source: Source, previous: string): Promise<RabbitMqSieve | undefined> {
     const bindings = this.leftToConsumers(source.bindings);
     if (bindings.length === 0) return undefined;
-    const isOurs = (ownMode(source) ?? this.mode) === 'assert' && (await look(connection, rulesQueue(previous)));
-    if (!isOurs) return new RabbitMqSieve(bindings);
+    if ((ownMode(source) ?? this.mode) !== 'assert') return new RabbitMqSieve(bindings);
+    // what it asked for is not known: all that it holds is handled, or told of
+    if (!(await look(connection, rulesQueue(previous)))) return undefined;
     const { tables } = this;
-    return new RabbitMqSieve(
-      bindings,
-      { connection, group: previous, tables },
-      await tables.enter(connection, previous),
-    );
+    const table = await tables.enter(connection, previous);
+    return new RabbitMqSieve(bindings, { connection, queue: previous, tables, isMember: false }, table);
   }
 
+  /** @param shared the queue, if what it is bound to is written down for all who consume it */
   private async sieveOf(
     connection: ChannelModel,
-    source: Source,
-    isShared: boolean,
+    { group, bindings: all, unbind = [] }: Source,
+    shared: string | undefined,
+    isBound: boolean,
   ): Promise<RabbitMqSieve | undefined> {
-    const { group, unbind = [] } = source;
-    const bindings = this.leftToConsumers(source.bindings);
+    const bindings = this.leftToConsumers(all);
     if (bindings.length === 0) return undefined;
-    if (group === undefined || !isShared) return new RabbitMqSieve(bindings);
+    if (group === undefined || shared === undefined) return new RabbitMqSieve(bindings);
     const { tables } = this;
-    const table = await tables.enter(connection, group, bindings, unbind);
-    return new RabbitMqSieve(bindings, { connection, group, tables }, table);
+    const table = await tables.enter(connection, shared, bindings, isBound ? unbind : []);
+    return new RabbitMqSieve(bindings, { connection, queue: shared, tables, isMember: true }, table);
   }
 
   private leftToConsumers(bindings: readonly Binding[]): readonly Binding[] {

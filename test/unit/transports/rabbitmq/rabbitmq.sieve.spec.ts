@@ -1,4 +1,4 @@
-import { describe, expect, it } from '@jest/globals';
+import { afterEach, describe, expect, it, jest } from '@jest/globals';
 import type { Channel } from 'amqplib';
 import fc from 'fast-check';
 import type { Binding, Exchange, ExchangeHandler } from '../../../../lib/core/exchange.js';
@@ -21,29 +21,41 @@ const sieveOf = (handler: ExchangeHandler, ...rules: readonly Omit<Binding, 'exc
 class FakeTable {
   version = 0;
   rules: RuleTable['rules'] = [];
+  epoch = 'first';
+  doubtUntil = 0;
   asked = 0;
   read = 0;
+  /** What was given to be written down, unless the table is of that epoch. */
+  readonly written: (readonly [patterns: readonly (string | undefined)[], unlessEpoch: string | undefined])[] = [];
 
   readonly channel = {
     checkQueue: async (queue: string) => {
-      if (queue !== 'group.changes') throw new Error(`There is no queue "${queue}".`);
+      if (queue !== 'queue.changes') throw new Error(`There is no queue "${queue}".`);
       this.asked++;
       return { messageCount: this.version };
     },
   } as unknown as Channel;
 
   get shared(): SharedRules {
-    const enter = async (): Promise<RuleTable> => {
+    const enter: RabbitMqRuleTables['enter'] = async (_, queue, added = [], removed = [], unlessEpoch = undefined) => {
+      expect([queue, removed]).toEqual(['queue', []]);
       this.read++;
+      this.written.push([added.map(({ pattern }) => pattern), unlessEpoch]);
       return this.table;
     };
-    return { group: 'group', connection: {} as never, tables: { enter } as unknown as RabbitMqRuleTables };
+    const tables = { enter } as unknown as RabbitMqRuleTables;
+    return { queue: 'queue', connection: {} as never, tables, isMember: true };
   }
 
   get table(): RuleTable {
-    return { version: this.version, rules: this.rules };
+    const { version, rules, epoch, doubtUntil } = this;
+    return { version, rules, epoch, doubtUntil };
   }
 }
+
+afterEach(() => {
+  jest.useRealTimers();
+});
 
 describe('RabbitMqSieve', () => {
   it('lets pass what one of the rules asks for, by the rule of that exchange', () => {
@@ -107,13 +119,54 @@ describe('RabbitMqSieve', () => {
     expect(sieve.isSure).toBe(false);
     const passing = (): readonly string[] => ['a', 'b', 'c'].filter((topic) => sieve.passes(arrival('orders', topic)));
     expect(passing()).toEqual(['a', 'b']);
-    await sieve.renew(table.channel);
+    await sieve.renew(table.channel, true);
     expect([table.asked, table.read]).toEqual([1, 0]);
     table.version++;
     table.rules = [{ exchange: 'orders', pattern: 'c' }];
-    await sieve.renew(table.channel);
-    await sieve.renew(table.channel);
+    await sieve.renew(table.channel, true);
+    await sieve.renew(table.channel, true);
     expect([table.asked, table.read]).toEqual([3, 1]);
     expect(passing()).toEqual(['a', 'c']);
+  });
+
+  it('has its own rules written down again when those of its group were lost', async () => {
+    const table = new FakeTable();
+    const sieve = new RabbitMqSieve([{ exchange, pattern: 'a' }], table.shared, table.table);
+    table.version++;
+    await sieve.renew(table.channel, false);
+    expect(table.written).toEqual([[['a'], 'first']]);
+    const drain = new RabbitMqSieve(
+      [{ exchange, pattern: 'a' }],
+      { ...table.shared, isMember: false },
+      { ...table.table, version: 0 },
+    );
+    await drain.renew(table.channel, true);
+    expect(table.written[1]).toEqual([[], 'first']);
+  });
+
+  it('drops nothing while rules that were lost may be missing', async () => {
+    jest.useFakeTimers();
+    const table = new FakeTable();
+    const sieve = new RabbitMqSieve([{ exchange, pattern: 'a' }], table.shared, table.table);
+    expect([sieve.isInDoubt, sieve.passes(arrival('orders', 'b'))]).toEqual([false, false]);
+    table.version++;
+    table.doubtUntil = Date.now() + 1_000;
+    await sieve.renew(table.channel, true);
+    expect([sieve.isInDoubt, sieve.passes(arrival('orders', 'b'))]).toEqual([true, true]);
+    jest.advanceTimersByTime(1_000);
+    expect([sieve.isInDoubt, sieve.passes(arrival('orders', 'b'))]).toEqual([false, false]);
+  });
+
+  it('believes an unchanged number of changes for a while only, when something would be dropped', async () => {
+    jest.useFakeTimers();
+    const table = new FakeTable();
+    const sieve = new RabbitMqSieve([{ exchange, pattern: 'a' }], table.shared, table.table);
+    table.rules = [{ exchange: 'orders', pattern: 'b' }];
+    await sieve.renew(table.channel, true);
+    jest.advanceTimersByTime(10_000);
+    await sieve.renew(table.channel, false);
+    expect(table.read).toBe(0);
+    await sieve.renew(table.channel, true);
+    expect([table.read, sieve.passes(arrival('orders', 'b'))]).toEqual([1, true]);
   });
 });
