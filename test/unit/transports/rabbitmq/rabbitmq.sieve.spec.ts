@@ -37,7 +37,8 @@ class FakeTable {
   } as unknown as Channel;
 
   get shared(): SharedRules {
-    const enter: RabbitMqRuleTables['enter'] = async (_, queue, added = [], removed = [], unlessEpoch = undefined) => {
+    const enter = async (...given: Parameters<RabbitMqRuleTables['enter']>): Promise<RuleTable> => {
+      const [, queue, added = [], removed = [], unlessEpoch] = given;
       expect([queue, removed]).toEqual(['queue', []]);
       this.read++;
       this.written.push([added.map(({ pattern }) => pattern), unlessEpoch]);
