@@ -1,4 +1,6 @@
-import { DecodeError } from '../core/errors.js';
+import { codingsOf, joinCodings, mediaTypeOf } from '../core/content-codings.js';
+import { decodedOf } from '../core/encoded-body.js';
+import { ConfigurationError, DecodeError } from '../core/errors.js';
 import { LIMITS } from '../core/limits.js';
 import type { Message } from '../core/message.js';
 import type { Serializer } from '../core/serializer.js';
@@ -15,21 +17,38 @@ export class MessageDecoder {
   /** Whether a body as most have it, of the first type and without codings, is the first one's. */
   private readonly isFirstPlain: boolean;
 
-  /** @param serializers those that are believed; the first one also reads messages that do not say how they are written */
+  /**
+   * @param serializers those that are believed; the first one also reads messages that do not say how they are written
+   * @throws ConfigurationError for one that would never be asked
+   */
   constructor(
     serializers: readonly [Serializer, ...Serializer[]],
     private readonly maxMessageBytes: number = LIMITS.messageBytes,
   ) {
     this.first = serializers[0];
-    for (const serializer of serializers.toReversed()) {
-      for (const coding of serializer.contentEncodings ?? PLAIN) {
-        for (const type of [serializer.contentType, ...(serializer.contentTypeAliases ?? [])]) {
-          this.readers.set(keyOf(type, coding), serializer);
-        }
-        if (serializer === this.first) this.readers.set(keyOf('', coding), serializer);
+    for (const [index, serializer] of serializers.entries()) this.add(serializer, index);
+    this.isFirstPlain = this.readers.get(keyOf(this.first.contentType, '')) === this.first;
+  }
+
+  /** The first one that reads a type and a coding is asked for it. */
+  private add(serializer: Serializer, index: number): void {
+    const { contentType, contentTypeAliases = [], contentEncodings = PLAIN } = serializer;
+    let isAsked = false;
+    for (const coding of contentEncodings) {
+      for (const type of index === 0
+        ? ['', contentType, ...contentTypeAliases]
+        : [contentType, ...contentTypeAliases]) {
+        const key = keyOf(type, coding);
+        if (this.readers.has(key)) continue;
+        this.readers.set(key, serializer);
+        isAsked = true;
       }
     }
-    this.isFirstPlain = this.readers.get(keyOf(this.first.contentType, '')) === this.first;
+    if (isAsked) return;
+    const [coding = ''] = contentEncodings;
+    throw new ConfigurationError(
+      `accept[${index - 1}] would never be asked: \`serializer\`, or one before it in \`accept\`, reads ${contentType}${coding === '' ? '' : ` (${coding})`} already. Leave it out. For a second key, add it to \`keys\` of encrypted(); for bodies that are no CloudEvents, set \`acceptPlain\` of the CloudEventsSerializer.`,
+    );
   }
 
   /** @throws DecodeError, never quoting the body */
@@ -40,8 +59,8 @@ export class MessageDecoder {
     }
     if (this.isFirstPlain && contentEncoding === undefined && contentType === this.first.contentType)
       return read(this.first, message);
-    const type = (contentType.split(';', 1)[0] ?? '').trim().toLowerCase();
-    const coding = contentEncoding === undefined ? '' : codingOf(contentEncoding);
+    const type = mediaTypeOf(contentType);
+    const coding = contentEncoding === undefined ? '' : joinCodings(codingsOf(contentEncoding));
     const serializer = this.readers.get(keyOf(type, coding));
     if (serializer) return read(serializer, message);
     const isTypeKnown = [...this.readers.keys()].some((key) => key.startsWith(`${type}\n`));
@@ -62,19 +81,10 @@ function keyOf(contentType: string, coding: string): string {
   return `${contentType}\n${coding}`;
 }
 
-/** `GZIP,aes256gcm` is `gzip, aes256gcm`. */
-function codingOf(contentEncoding: string): string {
-  return contentEncoding
-    .split(',')
-    .map((coding) => coding.trim().toLowerCase())
-    .filter((coding) => coding !== '' && coding !== 'identity')
-    .join(', ');
-}
-
 /** What a user's serializer throws is a body that it cannot read. */
 function read(serializer: Serializer, message: Message): unknown {
   try {
-    return serializer.decode(message.body, message);
+    return decodedOf(serializer.decode(message.body, message));
   } catch (cause) {
     throw cause instanceof DecodeError ? cause : new DecodeError('The body cannot be decoded.', { cause });
   }

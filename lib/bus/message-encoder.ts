@@ -1,3 +1,4 @@
+import { encodedOf } from '../core/encoded-body.js';
 import { MessageTooLargeError, ValidationError } from '../core/errors.js';
 import { toHeaders } from '../core/headers.js';
 import { IdSource } from '../core/id-source.js';
@@ -49,18 +50,16 @@ export class MessageEncoder {
     if (options.replyTo !== undefined) message.replyTo = options.replyTo;
     if (options.expiresInMs !== undefined) message.expiresAt = now + options.expiresInMs;
     if (options.delayMs) message.dueAt = now + options.delayMs;
-    const encoded = this.write(serializer, payload, message);
-    if (encoded instanceof Uint8Array) message.body = encoded;
-    else applyTo(message, encoded);
+    applyTo(message, this.write(serializer, payload, message));
     const { byteLength } = message.body;
     if (byteLength > maxMessageBytes)
       throw new MessageTooLargeError(`The payload for "${topic}"`, byteLength, maxMessageBytes);
     return Object.freeze(message);
   }
 
-  private write(serializer: Serializer, payload: unknown, head: MessageHead): Uint8Array | EncodedBody {
+  private write(serializer: Serializer, payload: unknown, head: MessageHead): EncodedBody {
     try {
-      return serializer.encode(payload, head);
+      return encodedOf(serializer.encode(payload, head));
     } catch (cause) {
       if (cause instanceof ValidationError || cause instanceof MessageTooLargeError) throw cause;
       throw new ValidationError(

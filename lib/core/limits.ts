@@ -19,6 +19,8 @@ export const LIMITS = Object.freeze({
   structuredNumberKeys: 5_000,
   /** Decimal digits of a BigInt in a structured body. */
   bigintDigits: 10_000,
+  /** Values that a Protobuf body may become, with the defaults of its messages; objects count more than once. */
+  protobufValues: 600_000,
   /** A forged attempt number is brought down to this. */
   attempt: 1_000,
   deferrals: 100,

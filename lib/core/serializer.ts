@@ -17,6 +17,8 @@ export interface EncodedBody {
 /**
  * Payload to bytes and back. `decode` must throw for bytes that it does not understand, and give plain data only: no class
  * is chosen by what comes over the wire. It is given only bodies whose content type and codings it has named.
+ *
+ * Both are synchronous: a promise from `encode` is refused with `UNSERIALIZABLE`, one from `decode` makes the body undecodable.
  */
 export interface Serializer {
   /** Media type without parameters, in lower case. */
@@ -25,6 +27,10 @@ export interface Serializer {
   readonly contentTypeAliases?: readonly string[];
   /** The codings that it reads, each as `contentEncoding` has it; `''` is none. Default: none alone. */
   readonly contentEncodings?: readonly string[];
+  /**
+   * Whether it keeps in headers what it reads again. Headers are not authenticated, so it cannot be encrypted. Default `false`.
+   */
+  readonly usesHeaders?: boolean;
   encode(payload: unknown, head: MessageHead): Uint8Array | EncodedBody;
   decode(body: Uint8Array, head: MessageHead): unknown;
 }

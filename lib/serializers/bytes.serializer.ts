@@ -1,6 +1,6 @@
 import { types } from 'node:util';
 import type { Serializer } from '../core/serializer.js';
-import { unserializable } from './unserializable.js';
+import { unserializable } from '../core/unserializable.js';
 
 /**
  * Bytes as they are, `application/octet-stream`: a `Uint8Array` (a `Buffer` is one) out, a `Uint8Array` in. Both ways they are

@@ -1,6 +1,9 @@
 import { isUtf8 } from 'node:buffer';
-import { ConfigurationError, DecodeError, ValidationError } from '../core/errors.js';
+import { codingsOf, mediaTypeOf } from '../core/content-codings.js';
+import { decodedOf, encodedOf } from '../core/encoded-body.js';
+import { ConfigurationError, DecodeError } from '../core/errors.js';
 import type { EncodedBody, MessageHead, Serializer } from '../core/serializer.js';
+import { unserializable } from '../core/unserializable.js';
 import {
   attributesReceived,
   attributesToSend,
@@ -76,6 +79,7 @@ export interface CloudEventsSerializerOptions {
 export class CloudEventsSerializer implements Serializer {
   readonly contentType: string;
   readonly contentEncodings?: readonly string[];
+  readonly usesHeaders: boolean;
   private readonly inner: Serializer;
   private readonly json = new JsonSerializer();
 
@@ -83,6 +87,7 @@ export class CloudEventsSerializer implements Serializer {
     assertOptions(options);
     this.inner = options.data ?? this.json;
     const isBinary = options.mode === 'binary';
+    this.usesHeaders = isBinary;
     this.contentType = isBinary ? this.inner.contentType : STRUCTURED;
     if (isBinary && this.inner.contentEncodings) this.contentEncodings = this.inner.contentEncodings;
   }
@@ -90,8 +95,7 @@ export class CloudEventsSerializer implements Serializer {
   encode(payload: unknown, head: MessageHead): EncodedBody {
     const own = this.options.attributes?.(head, payload);
     const attributes = attributesToSend({ ...attributesOf(head), source: this.options.source ?? head.source }, own);
-    const encoded = this.inner.encode(payload, head);
-    const data: EncodedBody = encoded instanceof Uint8Array ? { body: encoded } : encoded;
+    const data = encodedOf(this.inner.encode(payload, head));
     return this.options.mode === 'binary' ? withHeaders(data, attributes) : this.document(data, attributes);
   }
 
@@ -101,20 +105,15 @@ export class CloudEventsSerializer implements Serializer {
 
   private document(data: EncodedBody, attributes: CloudEventAttributes): EncodedBody {
     if (data.contentEncoding !== undefined) {
-      throw new ValidationError(
-        'The payload was not published: data within a CloudEvent cannot be compressed or encrypted. Wrap the CloudEventsSerializer instead.',
-        [],
-        {},
-        'UNSERIALIZABLE',
+      throw unserializable(
+        'data within a CloudEvent cannot be compressed or encrypted. Wrap the CloudEventsSerializer instead',
       );
     }
     const type = data.contentType ?? this.inner.contentType;
     const start = JSON.stringify({ ...attributes, datacontenttype: type }).slice(0, -1);
-    const text = `${start},${memberOf(data.body, essenceOf(type))}}`;
+    const text = `${start},${memberOf(data.body, mediaTypeOf(type))}}`;
     // the document is one level deeper than its data
-    if (hazardOf(text, () => JSON.parse(text))) {
-      throw new ValidationError('The payload was not published: it is nested too deep.', [], {}, 'UNSERIALIZABLE');
-    }
+    if (hazardOf(text, () => JSON.parse(text))) throw unserializable('it is nested too deep');
     const body = Buffer.from(text);
     return data.headers ? { body, headers: data.headers } : { body };
   }
@@ -127,7 +126,7 @@ export class CloudEventsSerializer implements Serializer {
     }
     if (entries.length === 0 && this.options.acceptPlain) return this.inner.decode(body, head);
     const attributes = attributesReceived(entries);
-    const isAbsent = body.byteLength === 0 && JSON_TYPE.test(essenceOf(head.contentType) || this.inner.contentType);
+    const isAbsent = body.byteLength === 0 && JSON_TYPE.test(mediaTypeOf(head.contentType) || this.inner.contentType);
     const data = isAbsent ? null : this.inner.decode(body, head);
     const type = head.contentType === '' ? undefined : head.contentType;
     return this.given({ ...attributes, ...(type !== undefined && { datacontenttype: type }) }, data);
@@ -149,7 +148,7 @@ export class CloudEventsSerializer implements Serializer {
   ): unknown {
     const { data = null, data_base64: base64 = null } = document as { readonly [name: string]: unknown };
     if (data === null && base64 === null) return null;
-    const type = essenceOf(typeof datacontenttype === 'string' ? datacontenttype : 'application/json');
+    const type = mediaTypeOf(typeof datacontenttype === 'string' ? datacontenttype : 'application/json');
     const isJson = JSON_TYPE.test(type);
     if (type !== this.inner.contentType && !(isJson && JSON_TYPE.test(this.inner.contentType))) {
       throw new DecodeError('The data of the CloudEvent has a content type that is not decoded here.');
@@ -166,13 +165,14 @@ export class CloudEventsSerializer implements Serializer {
   }
 
   private given(attributes: Readonly<Record<string, CloudEventValue>>, data: unknown): unknown {
+    decodedOf(data);
     return this.options.payload === 'event' ? { ...attributes, data } : data;
   }
 }
 
 /** There are none when the bus is given the class alone. */
 function assertOptions(options: Partial<CloudEventsSerializerOptions> = {}): void {
-  const { mode, source, payload, acceptPlain } = options;
+  const { mode, source, payload, acceptPlain, data } = options;
   const problems: string[] = [];
   if (mode !== 'binary' && mode !== 'structured') problems.push("mode must be 'binary' or 'structured'.");
   if (source !== undefined && !isUriReference(source)) {
@@ -183,6 +183,17 @@ function assertOptions(options: Partial<CloudEventsSerializerOptions> = {}): voi
   }
   if (acceptPlain && mode === 'structured') {
     problems.push("acceptPlain is for mode 'binary'; put 'json' into `accept` of the bus instead.");
+  }
+  const codings = (data?.contentEncodings ?? []).flatMap((coding) => codingsOf(coding));
+  if (mode === 'structured' && codings.length > 0) {
+    problems.push(
+      'data within a CloudEvent cannot be compressed or encrypted. Wrap the CloudEventsSerializer instead.',
+    );
+  }
+  if (mode === 'binary' && codings.includes('aes256gcm')) {
+    problems.push(
+      "attributes in headers are not authenticated. Use encrypted(new CloudEventsSerializer({ mode: 'structured' })).",
+    );
   }
   if (problems.length > 0) throw new ConfigurationError(problems.map((problem) => `CloudEventsSerializer: ${problem}`));
 }
@@ -222,8 +233,4 @@ function fromBase64(text: unknown): Buffer {
     throw new DecodeError('The "data_base64" of the CloudEvent is no base64.');
   }
   return bytes;
-}
-
-function essenceOf(contentType: string): string {
-  return (contentType.split(';', 1)[0] ?? '').trim().toLowerCase();
 }

@@ -1,9 +1,10 @@
 import { brotliCompressSync, brotliDecompressSync, constants, gunzipSync, gzipSync } from 'node:zlib';
+import { codingsOf, joinCodings } from '../core/content-codings.js';
+import { encodedOf } from '../core/encoded-body.js';
 import { ConfigurationError, DecodeError, MessageTooLargeError } from '../core/errors.js';
 import { LIMITS } from '../core/limits.js';
 import { integer, oneOf, shape } from '../core/options.js';
 import type { EncodedBody, MessageHead, Serializer } from '../core/serializer.js';
-import { codingsOf, joinCodings } from './content-codings.js';
 
 export interface CompressionOptions {
   /** What is written; both are read. Default `gzip`, which every client knows. */
@@ -73,6 +74,7 @@ class CompressedSerializer implements Serializer {
   readonly contentType: string;
   readonly contentTypeAliases: readonly string[];
   readonly contentEncodings: readonly string[];
+  readonly usesHeaders: boolean;
   private readonly algorithm: Algorithm;
   private readonly minBytes: number;
   private readonly maxBytes: number;
@@ -87,22 +89,22 @@ class CompressedSerializer implements Serializer {
     this.contentEncodings = (inner.contentEncodings ?? ['']).flatMap((codings) =>
       ['', ...CODINGS].map((coding) => joinCodings(codingsOf(`${codings},${coding}`))),
     );
+    this.usesHeaders = inner.usesHeaders ?? false;
     this.algorithm = ALGORITHMS[algorithm];
     this.minBytes = minBytes;
     this.maxBytes = maxBytes;
     this.level = level;
   }
 
-  encode(payload: unknown, head: MessageHead): Uint8Array | EncodedBody {
-    const encoded = this.inner.encode(payload, head);
-    const plain = encoded instanceof Uint8Array ? { body: encoded } : encoded;
+  encode(payload: unknown, head: MessageHead): EncodedBody {
+    const plain = encodedOf(this.inner.encode(payload, head));
     const { byteLength } = plain.body;
     // no consumer would take it
     if (byteLength > this.maxBytes) throw new MessageTooLargeError('The payload', byteLength, this.maxBytes);
-    if (byteLength < this.minBytes) return encoded;
+    if (byteLength < this.minBytes) return plain;
     const body = this.algorithm.pack(plain.body, this.level);
-    if (body.byteLength >= byteLength) return encoded;
-    const codings = [...codingsOf('contentEncoding' in plain ? plain.contentEncoding : ''), this.algorithm.coding];
+    if (body.byteLength >= byteLength) return plain;
+    const codings = [...codingsOf(plain.contentEncoding), this.algorithm.coding];
     return { ...plain, body, contentEncoding: joinCodings(codings) };
   }
 

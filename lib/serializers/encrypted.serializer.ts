@@ -1,38 +1,47 @@
 import { createCipheriv, createDecipheriv, randomFillSync } from 'node:crypto';
+import { codingsOf, joinCodings, mediaTypeOf } from '../core/content-codings.js';
 import { Described } from '../core/described.js';
+import { encodedOf } from '../core/encoded-body.js';
 import { ConfigurationError, DecodeError } from '../core/errors.js';
 import type { EncodedBody, MessageHead, Serializer } from '../core/serializer.js';
-import { codingsOf, joinCodings, mediaTypeOf } from './content-codings.js';
 import { EncryptionKeys, type EncryptionOptions } from './encryption-keys.js';
 
 const CODING = 'aes256gcm';
 const CIPHER = 'aes-256-gcm';
-const VERSION = 1;
+const VERSION = 2;
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 /** The version and the length of the key id. */
 const PREFIX_BYTES = 2;
+/** In the place of a length. */
+const ABSENT = 0xffff_ffff;
 /** In front of all that is authenticated, so that the key says nothing about what another protocol does with it. */
 const PURPOSE = 'nestjs-event-bus aes256gcm';
 
 /**
- * A serializer whose bodies are encrypted with AES-256-GCM: content encoding `aes256gcm`. Topic, type, version, content type and
- * the codings underneath are authenticated with the body, so it can be read as nothing else than what was published. It reads
- * only what is encrypted with one of its keys; a plain body is not accepted. To rotate, add the new key everywhere, make it the
- * active one, and remove the old one when no message in it is left in queues or dead letters.
+ * A serializer whose bodies are encrypted with AES-256-GCM: content encoding `aes256gcm`. The id, source, key, topic, type and
+ * version of the message, its content type and the codings underneath are authenticated with the body: it can be read as nothing
+ * else than what was published, and a copy has the id that `idempotent` handlers know. Not authenticated are the times (also
+ * `expiresAt`: a replay of dead letters takes it away), the headers, the correlation and causation ids and `replyTo`. It reads only
+ * what is encrypted with one of its keys; a plain body is not accepted. To rotate, add the new key everywhere, make it the active
+ * one, and remove the old one when no message in it is left in queues or dead letters.
  *
- * The body is a version byte (1), the length of the key id in a byte, the key id, a random nonce of 12 bytes, the ciphertext, and
- * the tag of 16 bytes. Use a key for at most 2^32 messages (50 days at 1 000 in a second): then nonces may repeat. Headers, ids and
- * topics are not encrypted; a copy of a message is as good as the message, so handlers that must not do a thing twice stay
- * idempotent.
+ * The body is a version byte (2), the length of the key id in a byte, the key id, a random nonce of 12 bytes, the ciphertext, and
+ * the tag of 16 bytes. Use a key for at most 2^32 messages (50 days at 1 000 in a second): then nonces may repeat. Only the body is
+ * encrypted; a copy of a message is as good as the message, so handlers that must not do a thing twice stay idempotent.
  *
- * @throws ConfigurationError for keys that are not 32 bytes, an active one that is missing, and a serializer that already encrypts
+ * @throws ConfigurationError for keys that are not 32 bytes, an active one that is missing, a serializer that already encrypts,
+ * and one that reads headers, as CloudEvents of the mode `binary` do: they would not be authenticated
  * @example
  * encrypted(compressed(new JsonSerializer()), { keys: { '2026-11': process.env.EVENT_KEY }, activeKeyId: '2026-11' })
  */
 export function encrypted(inner: Serializer, options: EncryptionOptions): Serializer {
   if ((inner.contentEncodings ?? []).some((codings) => codingsOf(codings).includes(CODING)))
     throw new ConfigurationError('encrypted(encrypted(…)): a body is encrypted once. Leave out one of them.');
+  if (inner.usesHeaders)
+    throw new ConfigurationError(
+      "encrypted(…): the serializer in it reads headers, which are not authenticated. Use mode 'structured' for CloudEvents.",
+    );
   return new EncryptedSerializer(inner, new EncryptionKeys(options));
 }
 
@@ -54,8 +63,7 @@ class EncryptedSerializer extends Described implements Serializer {
   }
 
   encode(payload: unknown, head: MessageHead): EncodedBody {
-    const encoded = this.inner.encode(payload, head);
-    const plain: EncodedBody = encoded instanceof Uint8Array ? { body: encoded } : encoded;
+    const plain = encodedOf(this.inner.encode(payload, head));
     const codings = codingsOf(plain.contentEncoding);
     const { activeId, active } = this.keys;
     const idBytes = Buffer.from(activeId, 'latin1');
@@ -102,30 +110,38 @@ class EncryptedSerializer extends Described implements Serializer {
       decipher.final();
     } catch {
       throw new DecodeError(
-        'The body cannot be decrypted: it was changed, belongs to another topic or type, or was encrypted with another key.',
+        'The body cannot be decrypted: it was changed, is under another id, topic, type, source or key than it was published with, or was encrypted with another key.',
       );
     }
     return plain;
   }
 }
 
-/** What is authenticated besides the body: each part with its length in front, so that none can be taken for another. */
+/**
+ * What is authenticated besides the body: each part with its length in front, in four bytes, so that none can be taken for another;
+ * what is absent has the length 2^32 - 1.
+ */
 function bound(keyId: string, head: MessageHead, contentType: string, codings: readonly string[]): Uint8Array {
+  const { id, source, key, topic, type, version } = head;
+  const versionText = version === undefined ? undefined : String(version);
   const parts = [
     PURPOSE,
     String(VERSION),
     keyId,
-    head.topic,
-    head.type,
-    head.version === undefined ? '' : String(head.version),
+    id,
+    source,
+    key,
+    topic,
+    type,
+    versionText,
     contentType,
     joinCodings(codings),
   ];
   return Buffer.concat(
     parts.flatMap((part) => {
-      const bytes = Buffer.from(part);
+      const bytes = Buffer.from(part ?? '');
       const length = Buffer.alloc(4);
-      length.writeUInt32BE(bytes.byteLength);
+      length.writeUInt32BE(part === undefined ? ABSENT : bytes.byteLength);
       return [length, bytes];
     }),
   );

@@ -1,5 +1,5 @@
-import { ValidationError } from '../core/errors.js';
 import type { Serializer } from '../core/serializer.js';
+import { unserializable } from '../core/unserializable.js';
 import { hazardOf, JSON_HAZARDS } from './json.hazard.js';
 import { parseJson } from './json.parser.js';
 
@@ -20,22 +20,13 @@ export class JsonSerializer implements Serializer {
         cause instanceof TypeError && /serialize a BigInt/.test(cause.message)
           ? 'it holds a BigInt'
           : 'it cannot be written as JSON';
-      throw new ValidationError(`The payload was not published: ${why}.`, [], { cause }, 'UNSERIALIZABLE');
+      throw unserializable(why, { cause });
     }
-    if (json === undefined) {
-      throw new ValidationError(
-        `The payload was not published: a ${typeof payload} cannot be written as JSON.`,
-        [],
-        {},
-        'UNSERIALIZABLE',
-      );
-    }
+    if (json === undefined) throw unserializable(`a ${typeof payload} cannot be written as JSON`);
     const text = json;
     const hazard = hazardOf(text, () => JSON.parse(text));
-    if (hazard) {
-      // no consumer would take it
-      throw new ValidationError(`The payload was not published: it ${JSON_HAZARDS[hazard]}.`, [], {}, 'UNSERIALIZABLE');
-    }
+    // no consumer would take it
+    if (hazard) throw unserializable(`it ${JSON_HAZARDS[hazard]}`);
     return Buffer.from(text);
   }
 

@@ -1,7 +1,7 @@
 import { toUSVString, types } from 'node:util';
 import { isError } from '../core/is-error.js';
 import { LIMITS } from '../core/limits.js';
-import { unserializable } from './unserializable.js';
+import { unserializable } from '../core/unserializable.js';
 
 const INT64 = 2n ** 63n;
 const UINT64 = 2n ** 64n;

@@ -2,11 +2,11 @@ import type { Packr } from 'msgpackr';
 import { ValidationError } from '../core/errors.js';
 import { LIMITS } from '../core/limits.js';
 import type { Serializer } from '../core/serializer.js';
+import { unserializable } from '../core/unserializable.js';
 import { type MsgpackHazard, MsgpackScanner } from './msgpack.hazard.js';
 import { toMsgpackPlain } from './msgpack.plain.js';
 import { MsgpackReader } from './msgpack.reader.js';
 import { loadPeer } from './optional-peer.js';
-import { unserializable } from './unserializable.js';
 
 /** What the writer goes back to after a large payload, whose memory it would keep. */
 const BUFFER_BYTES = 8_192;
@@ -52,7 +52,7 @@ export class MsgpackSerializer implements Serializer {
   static async load(): Promise<MsgpackSerializer> {
     const { Packr, RESET_BUFFER_MODE } = await loadPeer('msgpackr', 'MsgpackSerializer', () => import('msgpackr'));
     // with its own types on, it marks what is not standard, and is found out; otherwise it writes other values for some of them
-    const packr = new Packr({ useRecords: false, structuredClone: false, moreTypes: true });
+    const packr = new Packr({ useRecords: false, structuredClone: false, moreTypes: true, variableMapSize: true });
     return new MsgpackSerializer({ packr, mode: RESET_BUFFER_MODE });
   }
 

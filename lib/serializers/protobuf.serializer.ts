@@ -2,9 +2,11 @@ import type { Root, Type } from 'protobufjs';
 import { ConfigurationError, DecodeError, ValidationError } from '../core/errors.js';
 import { ANY, listOf, oneOf, recordOf, shape, text } from '../core/options.js';
 import type { MessageHead, Serializer } from '../core/serializer.js';
+import { unserializable } from '../core/unserializable.js';
 import { loadPeer } from './optional-peer.js';
+import { ProtobufBudget } from './protobuf.budget.js';
 import type { Int64Form } from './protobuf.int64.js';
-import { toPlain } from './protobuf.reader.js';
+import { ProtobufReader } from './protobuf.reader.js';
 import { ProtobufWriter, type ToLong } from './protobuf.writer.js';
 
 /** Exactly one of `files`, `source` and `root`. */
@@ -31,9 +33,8 @@ interface LongFactory {
 interface Schema {
   /** By event. */
   readonly types: ReadonlyMap<string, Type>;
-  readonly int64: Int64Form;
   readonly toLong: ToLong;
-  readonly longKey: (key: string, isUnsigned: boolean) => unknown;
+  readonly reader: ProtobufReader;
 }
 
 const SHAPE = shape({
@@ -62,6 +63,7 @@ export class ProtobufSerializer implements Serializer {
   /** Names from before the type was registered. */
   readonly contentTypeAliases: readonly string[] = ['application/x-protobuf', 'application/vnd.google.protobuf'];
   private readonly schema: Schema;
+  private readonly budget = new ProtobufBudget();
 
   private constructor(schema: Schema) {
     this.schema = schema;
@@ -84,9 +86,8 @@ export class ProtobufSerializer implements Serializer {
     const { fromString } = protobuf.util.Long as unknown as LongFactory;
     return new ProtobufSerializer({
       types: typesOf(protobuf, root, options.types),
-      int64: options.int64 ?? 'bigint',
       toLong: (value, unsigned) => fromString(value.toString(), unsigned),
-      longKey: (key, isUnsigned) => longFromKey(key, isUnsigned),
+      reader: new ProtobufReader(options.int64 ?? 'bigint', (key, isUnsigned) => longFromKey(key, isUnsigned)),
     });
   }
 
@@ -94,12 +95,7 @@ export class ProtobufSerializer implements Serializer {
     const { types, toLong } = this.schema;
     const type = types.get(eventOf(head));
     if (!type) {
-      throw new ValidationError(
-        `The payload was not published: there is no Protobuf message for the event "${eventOf(head)}". Name one in types.`,
-        [],
-        {},
-        'UNSERIALIZABLE',
-      );
+      throw unserializable(`there is no Protobuf message for the event "${eventOf(head)}". Name one in types`);
     }
     const writer = new ProtobufWriter(toLong);
     const fields = writer.message(type, payload);
@@ -115,10 +111,15 @@ export class ProtobufSerializer implements Serializer {
   }
 
   decode(body: Uint8Array, head: MessageHead): unknown {
-    const { types, int64, longKey } = this.schema;
+    const { types, reader } = this.schema;
     const type = types.get(eventOf(head));
     // what it is named comes over the wire: it is not repeated
     if (!type) throw new DecodeError('The body is of an event for which there is no Protobuf message here.');
+    if (!this.budget.isWithin(type, body)) {
+      throw new DecodeError(
+        `The body is no valid ${type.fullName.slice(1)} (${body.byteLength} bytes), or has more values than it may.`,
+      );
+    }
     let message: object;
     try {
       message = type.decode(body);
@@ -126,7 +127,7 @@ export class ProtobufSerializer implements Serializer {
       // its text may quote the body
       throw new DecodeError(`The body is no valid ${type.fullName.slice(1)} (${body.byteLength} bytes).`);
     }
-    return toPlain(type, message, int64, longKey);
+    return reader.toPlain(type, message);
   }
 }
 

@@ -1,9 +1,12 @@
 import { toUSVString, types } from 'node:util';
 import type { Enum, Field, Type } from 'protobufjs';
+import { onOneLine, truncateBytes } from '../core/text.js';
 import { isUnsigned } from './protobuf.int64.js';
 
 type Fields = Record<string, unknown>;
 
+/** Of a path in a text. */
+const PATH_BYTES = 255;
 /** As deep as protobufjs reads. */
 const DEPTH = 100;
 const INT32: readonly [number, number] = [-(2 ** 31), 2 ** 31 - 1];
@@ -82,8 +85,11 @@ export class ProtobufWriter {
       case 'bytes':
         return types.isUint8Array(value) ? value : this.complain(path, 'must be a Uint8Array', new Uint8Array(0));
       case 'double':
-      case 'float':
         return typeof value === 'number' ? value : this.complain(path, 'must be a number', 0);
+      case 'float':
+        return typeof value === 'number' && Number.isFinite(Math.fround(value)) === Number.isFinite(value)
+          ? value
+          : this.complain(path, 'must be a number that fits into 32 bits', 0);
       default:
         return type.includes('64') ? this.int64(type, value, path) : this.int32(type, value, path);
     }
@@ -110,7 +116,8 @@ export class ProtobufWriter {
   }
 
   private complain<T>(path: string, why: string, instead: T): T {
-    this.issues.push(path === '' ? why : `${path}: ${why}`);
+    // names in it are somebody's own, as long as they like
+    this.issues.push(path === '' ? why : `${truncateBytes(onOneLine(path.slice(0, PATH_BYTES)), PATH_BYTES)}: ${why}`);
     return instead;
   }
 }

@@ -1,9 +1,9 @@
 import type { Serializer } from '../core/serializer.js';
+import { unserializable } from '../core/unserializable.js';
 import { hazardOf, JSON_HAZARDS } from './json.hazard.js';
 import { parseJson } from './json.parser.js';
 import { StructuredReader } from './structured.reader.js';
 import { StructuredWriter } from './structured.writer.js';
-import { unserializable } from './unserializable.js';
 
 /**
  * Payloads that JSON has no form for: Map, Set, Date, BigInt, undefined, NaN, infinities and -0, ArrayBuffer, typed arrays and

@@ -1,9 +1,9 @@
 import { types } from 'node:util';
 import { isError } from '../core/is-error.js';
 import { LIMITS } from '../core/limits.js';
+import { unserializable } from '../core/unserializable.js';
 import { writeBinary } from './structured.binary.js';
 import { StructuredBudget } from './structured.budget.js';
-import { unserializable } from './unserializable.js';
 
 type Fields = Record<string, unknown>;
 
@@ -16,6 +16,7 @@ interface Place {
   values: number;
 }
 
+const BIGINT_LIMIT = 10n ** BigInt(LIMITS.bigintDigits);
 const TOO_DEEP = `it is nested deeper than ${LIMITS.depth} levels`;
 
 /** Makes of one payload what JSON can write. A payload, a writer. */
@@ -145,8 +146,8 @@ function writePrimitive(value: unknown): unknown {
 }
 
 function digitsOf(value: bigint): string {
-  const digits = value.toString();
-  if (digits.length <= LIMITS.bigintDigits) return digits;
+  // digits take time that grows faster than their number: only those of what fits are made
+  if (value < BIGINT_LIMIT && value > -BIGINT_LIMIT) return value.toString();
   throw unserializable(`it holds a BigInt of more than ${LIMITS.bigintDigits} digits`);
 }
 

@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import { toUSVString } from 'node:util';
 import { DecodeError } from '../core/errors.js';
 import type { MessageHead, Serializer } from '../core/serializer.js';
-import { unserializable } from './unserializable.js';
+import { unserializable } from '../core/unserializable.js';
 
 const CHARSET = /;\s*charset\s*=\s*"?([^\s";]+)/i;
 const READ: readonly string[] = ['utf-8', 'utf8', 'us-ascii'];

@@ -160,7 +160,7 @@ describe.each(transports)('serializers on %s', (_, url) => {
         if (isBroken) throw new DeadLetterError('as asked');
       });
       const payload = { id: 'o-1', note: 'as before '.repeat(100) };
-      await bus.publish('orders.created', payload, { type: 'OrderCreated' });
+      await bus.publish('orders.created', payload, { type: 'OrderCreated', key: 'o-1', expiresInMs: 600_000 });
       await bus.publish('orders.cancelled', payload);
       await until('both are dead', async () => (await deadLetters.count(group)) === 2);
       expect(seen.items.map(({ attempt }) => attempt).toSorted((a, b) => a - b)).toEqual([1, 1, 2]);
@@ -172,6 +172,33 @@ describe.each(transports)('serializers on %s', (_, url) => {
       await until('both were replayed', () => seen.length === 5);
       expect(seen.items.every((item) => JSON.stringify(item.payload) === JSON.stringify(payload))).toBe(true);
       expect(await deadLetters.count(group)).toBe(0);
+    }),
+  );
+
+  it(
+    'a captured ciphertext has one effect on an idempotent handler, under its id or another',
+    withLab(url, async (lab) => {
+      const seen = new Log<Message>('events');
+      const group = lab.willRemoveGroup(`${lab.name}.paid`);
+      @Injectable()
+      class Payments {
+        @OnEvent('paid', { group, idempotent: true, retry: false })
+        on(_: unknown, { message }: EventContext): void {
+          seen.add(message);
+        }
+      }
+      const serializer = sealing('new');
+      const { app, bus, deadLetters } = await lab.boot({ providers: [Payments], options: { serializer } });
+      const transport = app.get<Transport>(EVENT_BUS_TRANSPORT, { strict: false });
+      const target = { kind: 'exchange', exchange: { name: lab.exchange, handler: new TopicExchange() } } as const;
+      await bus.publish('paid', { amount: 100 });
+      const [captured] = (await seen.settle(1)) as [Message];
+      await transport.publish(target, captured);
+      await transport.publish(target, { ...captured, id: 'again' });
+      await transport.publish(target, { ...captured, id: 'again', source: 'boss' });
+      await until('the other two are dead', async () => (await deadLetters.count(group)) === 2);
+      await bus.publish('paid', { amount: 1 });
+      expect((await seen.settle(2)).map(({ id }) => id === 'again')).toEqual([false, false]);
     }),
   );
 
@@ -194,18 +221,18 @@ describe.each(transports)('serializers on %s', (_, url) => {
   );
 
   it(
-    '64 forged and tampered ciphertexts are dead, and none is handled',
+    '67 forged and tampered ciphertexts are dead, and none is handled',
     withLab(url, async (lab) => {
       const { seen, group, deadLetters, forge } = await listening(lab, {
         serializer: sealing('new'),
         accept: ['msgpack'],
       });
       const forgeries = forged();
-      expect(forgeries).toHaveLength(64);
-      expect(new Set(forgeries.map(([name]) => name)).size).toBe(64);
+      expect(forgeries).toHaveLength(67);
+      expect(new Set(forgeries.map(([name]) => name)).size).toBe(67);
       for (const [, message] of forgeries) await forge(message);
       await forge(sealed(sealing('new'), 'genuine'));
-      await until('all are dead', async () => (await deadLetters.count(group)) === 64);
+      await until('all are dead', async () => (await deadLetters.count(group)) === 67);
       const letters = await deadLetters.list(group);
       expect(letters.filter(({ reason, attempts }) => reason !== 'undecodable' || attempts !== 1)).toEqual([]);
       expect(new Set(letters.map(({ id }) => id))).toEqual(new Set(forgeries.map(([, { id }]) => id)));
@@ -231,7 +258,7 @@ function sealed(
   return { ...message, ...(encoded instanceof Uint8Array ? { body: encoded } : encoded) };
 }
 
-/** Each from a genuine message of its own: 64 ways to make a handler get what was not published, or not so. */
+/** Each from a genuine message of its own: 67 ways to make a handler get what was not published, or not so. */
 function forged(): readonly (readonly [string, Message])[] {
   const genuine = (): Message => sealed(sealing('new'), { card: 'c4n4ry' });
   const all: (readonly [string, Message])[] = [];
@@ -278,17 +305,20 @@ function forged(): readonly (readonly [string, Message])[] {
   body('the nonce of another message', (bytes) =>
     Buffer.concat([bytes.subarray(0, 5), Buffer.from(genuine().body).subarray(5, 17), bytes.subarray(17)]),
   );
-  body('the id of the other key', (bytes) => Buffer.concat([Buffer.of(1, 3), Buffer.from('old'), bytes.subarray(5)]));
-  body('an id that nobody has', (bytes) => Buffer.concat([Buffer.of(1, 5), Buffer.from('proto'), bytes.subarray(5)]));
+  body('the id of the other key', (bytes) => Buffer.concat([Buffer.of(2, 3), Buffer.from('old'), bytes.subarray(5)]));
+  body('an id that nobody has', (bytes) => Buffer.concat([Buffer.of(2, 5), Buffer.from('proto'), bytes.subarray(5)]));
   body('an id that every object has', (bytes) =>
-    Buffer.concat([Buffer.of(1, 9), Buffer.from('__proto__'), bytes.subarray(5)]),
+    Buffer.concat([Buffer.of(2, 9), Buffer.from('__proto__'), bytes.subarray(5)]),
   );
-  body('no id', (bytes) => Buffer.concat([Buffer.of(1, 0), bytes.subarray(5)]));
-  body('an id longer than the body', (bytes) => Buffer.concat([Buffer.of(1, 255), bytes.subarray(2)]));
+  body('no id', (bytes) => Buffer.concat([Buffer.of(2, 0), bytes.subarray(5)]));
+  body('an id longer than the body', (bytes) => Buffer.concat([Buffer.of(2, 255), bytes.subarray(2)]));
   add('replayed under another topic', () => ({ topic: 'orders.refunded' }));
   add('replayed under a longer topic', () => ({ topic: 'orders.created.twice' }));
   add('another type', () => ({ type: 'refund' }));
   add('no type', () => ({ type: '' }));
+  add('another id', ({ id }) => ({ id: `${id}-again` }));
+  add('another source', () => ({ source: 'boss' }));
+  add('another key', () => ({ key: 'other' }));
   add('another version', () => ({ version: 7 }));
   add('another content type that is read', () => ({ contentType: 'application/vnd.msgpack' }));
   add('no coding', (message) => plain(message));

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { MessageDecoder } from '../../../lib/bus/message-decoder.js';
-import { DecodeError } from '../../../lib/core/errors.js';
+import { ConfigurationError, DecodeError } from '../../../lib/core/errors.js';
 import type { Message } from '../../../lib/core/message.js';
 import type { Serializer } from '../../../lib/core/serializer.js';
 import { JsonSerializer } from '../../../lib/serializers/json.serializer.js';
@@ -83,6 +83,43 @@ describe('MessageDecoder', () => {
       expect(both.decode(aMessage({ contentType: 'application/json', body }))).toBe(1);
       expect(both.decode(aMessage({ contentType: 'application/json', contentEncoding: 'seal' }))).toBe('opened seal');
     });
+  });
+
+  it('refuses a serializer that would never be asked, and says what to do instead', () => {
+    const other = new JsonSerializer();
+    const making =
+      (...all: [Serializer, ...Serializer[]]) =>
+      (): unknown =>
+        new MessageDecoder(all);
+    expect(making(json, text, other)).toThrow(ConfigurationError);
+    expect(making(json, text, other)).toThrow(
+      /^accept\[1\] would never be asked: .* reads application\/json already\./,
+    );
+    expect(making(json, other)).toThrow(/`keys` of encrypted.*`acceptPlain`/);
+    const sealed = { ...text, contentEncodings: ['seal'] };
+    expect(making(json, sealed, { ...sealed })).toThrow('reads text/plain (seal) already');
+    // one that is asked for something
+    expect(making(json, sealed, text)).not.toThrow();
+    expect(making(text, { ...text, contentTypeAliases: ['text/x'] })).not.toThrow();
+  });
+
+  it.each([
+    ['a promise that fails', (): unknown => Promise.reject(new Error('later'))],
+    ['a promise', (): unknown => Promise.resolve(1)],
+    // biome-ignore lint/suspicious/noThenProperty: as some libraries have promises
+    ['what is like one', (): unknown => ({ then: (_: unknown, fail: (error: Error) => void) => fail(new Error('x')) })],
+  ])('refuses %s from decode, and nobody else sees it fail', async (_, result) => {
+    const unhandled: unknown[] = [];
+    const note = (error: unknown): void => void unhandled.push(error);
+    process.on('unhandledRejection', note);
+    try {
+      const own = new MessageDecoder([{ ...text, decode: result }]);
+      expect(() => own.decode(aMessage({ contentType: 'text/plain' }))).toThrow(/must not be asynchronous/);
+      await new Promise((resolve) => setImmediate(resolve));
+      expect(unhandled).toEqual([]);
+    } finally {
+      process.off('unhandledRejection', note);
+    }
   });
 
   it('says of a serializer that fails only that it did', () => {

@@ -144,8 +144,26 @@ describe('what is written', () => {
     const encoded = serializer.encode(1, HEAD);
     expect(encoded).toMatchObject({ contentEncoding: 'gzip', headers: { level: 9, 'cloudEvents:id': 'm-1' } });
     expect(serializer.decode(...received(encoded, HEAD, serializer))).toBe('zipped');
-    const document = new CloudEventsSerializer({ mode: 'structured', data });
-    expect(caught(() => document.encode(1, HEAD)).message).toMatch(/Wrap the CloudEventsSerializer/);
+    const making = (): unknown => new CloudEventsSerializer({ mode: 'structured', data });
+    expect(caught(making)).toBeInstanceOf(ConfigurationError);
+    expect(caught(making).message).toMatch(/Wrap the CloudEventsSerializer/);
+    // one that does not say so beforehand
+    const silent = new CloudEventsSerializer({ mode: 'structured', data: { ...data, contentEncodings: [] } });
+    expect(caught(() => silent.encode(1, HEAD)).message).toMatch(/Wrap the CloudEventsSerializer/);
+  });
+
+  it.each(['binary', 'structured'] as const)('a promise as the data is refused: %s', (mode) => {
+    const data: Serializer = {
+      contentType: 'application/json',
+      encode: () => Promise.reject(new Error('later')) as never,
+      decode: () => Promise.reject(new Error('later')),
+    };
+    const serializer = new CloudEventsSerializer({ mode, data, payload: 'event' });
+    expect(caught(() => serializer.encode(1, HEAD)).message).toMatch(/must not be asynchronous/);
+    const written = new CloudEventsSerializer({ mode }).encode(1, HEAD);
+    expect(caught(() => serializer.decode(...received(written, HEAD, serializer))).message).toMatch(
+      /must not be asynchronous/,
+    );
   });
 });
 

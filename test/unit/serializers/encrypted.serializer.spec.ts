@@ -6,6 +6,7 @@ import { MessageDecoder } from '../../../lib/bus/message-decoder.js';
 import { ConfigurationError, DecodeError } from '../../../lib/core/errors.js';
 import type { Message } from '../../../lib/core/message.js';
 import type { Serializer } from '../../../lib/core/serializer.js';
+import { CloudEventsSerializer } from '../../../lib/serializers/cloud-events.serializer.js';
 import { compressed } from '../../../lib/serializers/compressed.serializer.js';
 import { encrypted } from '../../../lib/serializers/encrypted.serializer.js';
 import type { EncryptionOptions } from '../../../lib/serializers/encryption-keys.js';
@@ -44,19 +45,24 @@ describe('encrypted', () => {
   it('has the version, the key id, a nonce of 12 bytes and a tag of 16 around the ciphertext', () => {
     const { body, contentEncoding, contentType } = published(old, 'x');
     expect([contentType, contentEncoding]).toEqual(['application/json', 'aes256gcm']);
-    expect([...body.subarray(0, 5)]).toEqual([1, 3, ...Buffer.from('old')]);
+    expect([...body.subarray(0, 5)]).toEqual([2, 3, ...Buffer.from('old')]);
     expect(body.byteLength).toBe(2 + 3 + 12 + 3 + 16);
   });
 
   it('can be written by others, from what is documented', () => {
     const nonce = Buffer.alloc(12, 7);
     const cipher = createCipheriv('aes-256-gcm', OLD, nonce);
-    const parts = ['nestjs-event-bus aes256gcm', '1', 'old', 'orders.created', 'order', '2', 'application/json', ''];
-    const length = (part: string): Buffer => Buffer.of(0, 0, 0, part.length);
-    cipher.setAAD(Buffer.concat(parts.flatMap((part) => [length(part), Buffer.from(part)])));
+    const keyed = published(old, PAYLOAD, { id: 'm-7', key: '' });
+    const parts = [
+      ...['nestjs-event-bus aes256gcm', '2', 'old', 'm-7', undefined, '', 'orders.created', 'order', '2'],
+      ...['application/json', ''],
+    ];
+    const length = (part: string | undefined): Buffer =>
+      part === undefined ? Buffer.alloc(4, 0xff) : Buffer.of(0, 0, 0, part.length);
+    cipher.setAAD(Buffer.concat(parts.flatMap((part) => [length(part), Buffer.from(part ?? '')])));
     const sealed = Buffer.concat([cipher.update('{"a":1}'), cipher.final()]);
-    const body = Buffer.concat([Buffer.of(1, 3), Buffer.from('old'), nonce, sealed, cipher.getAuthTag()]);
-    expect(received(old, { ...published(old), body })).toEqual({ a: 1 });
+    const body = Buffer.concat([Buffer.of(2, 3), Buffer.from('old'), nonce, sealed, cipher.getAuthTag()]);
+    expect(received(old, { ...keyed, body })).toEqual({ a: 1 });
   });
 
   it('rotates: an old key still decrypts, a new one is not known to those who do not have it', () => {
@@ -80,12 +86,14 @@ describe('encrypted', () => {
     expect(caught(() => received(old, message))).toBeInstanceOf(DecodeError);
   });
 
-  it('reads the same body after what a transport changes on the way', () => {
-    const message = published(both);
+  it('reads the same body after what a transport or a replay changes on the way', () => {
+    const { expiresAt: _, ...message } = published(both, PAYLOAD, { source: 'shop', key: 'k', expiresAt: 7 });
     const changed = {
       ...message,
-      id: 'other',
       timestamp: 5,
+      headers: { added: 1 },
+      correlationId: 'other',
+      replyTo: 'other',
       contentType: 'Application/JSON; charset=utf-8',
       contentEncoding: 'AES256GCM',
     };
@@ -101,19 +109,38 @@ describe('encrypted', () => {
     ['topic and type exchanged', { topic: 'order', type: 'orders.created' }],
     ['letters moved between them', { topic: 'orders.create', type: 'dorder' }],
     ['another version', { version: 1 }],
+    ['another id', { id: 'other' }],
+    ['no id', { id: '' }],
+    ['another source', { source: 'other' }],
+    ['an empty source', { source: '' }],
+    ['another key', { key: 'other' }],
+    ['an empty key', { key: '' }],
+    ['source and key exchanged', { source: 'k', key: 'shop' }],
     ['no coding', { contentEncoding: '' }],
     ['another coding', { contentEncoding: 'gzip' }],
     ['one coding more', { contentEncoding: 'gzip, aes256gcm' }],
     ['the coding twice', { contentEncoding: 'aes256gcm, aes256gcm' }],
     ['another content type', { contentType: 'text/plain' }],
   ])('refuses a body under %s', (_, head) => {
-    expect(caught(() => received(both, { ...published(both), ...head }))).toBeInstanceOf(DecodeError);
+    const message = published(both, PAYLOAD, { source: 'shop', key: 'k' });
+    expect(received(both, message)).toEqual(PAYLOAD);
+    expect(caught(() => received(both, { ...message, ...head }))).toBeInstanceOf(DecodeError);
   });
 
-  it('refuses a body without its version as one that has it', () => {
-    const { version: _, ...rest } = published(both);
-    expect(caught(() => received(both, rest))).toBeInstanceOf(DecodeError);
-  });
+  it.each(['version', 'source', 'key'] as const)(
+    'tells a %s that is not there from one that is, or is empty',
+    (name) => {
+      const value = name === 'version' ? 2 : '';
+      const { [name]: _, ...without } = aMessage({ type: 'order', version: 2 });
+      const present = { ...without, [name]: value };
+      const seal = (head: Message): Message => ({ ...head, ...(both.encode(PAYLOAD, head) as object) });
+      expect(received(both, seal(without))).toEqual(PAYLOAD);
+      expect(received(both, seal(present))).toEqual(PAYLOAD);
+      const { [name]: __, ...taken } = seal(present);
+      expect(caught(() => received(both, taken as Message))).toBeInstanceOf(DecodeError);
+      expect(caught(() => received(both, { ...seal(without), [name]: value }))).toBeInstanceOf(DecodeError);
+    },
+  );
 
   it('refuses a plain body, whoever asks', () => {
     const { contentEncoding: _, ...plain } = { ...published(both), body: json.encode(PAYLOAD) };
@@ -189,6 +216,19 @@ describe('keys', () => {
     const run = (): unknown => encrypted(json, bad as EncryptionOptions);
     expect(problemsOf(run).join('\n')).toMatch(problem);
     expect(inspect(caught(run), { depth: 9 }).replaceAll(/^ +at .*$/gm, '')).not.toMatch(/c4n4ry|YzRuNHJ5/);
+  });
+
+  it('refuses CloudEvents of the mode binary, whose attributes nothing would authenticate, either way round', () => {
+    const binary = new CloudEventsSerializer({ mode: 'binary' });
+    for (const inner of [binary, compressed(binary)]) {
+      expect(caught(() => encrypted(inner, options(NEW)))).toBeInstanceOf(ConfigurationError);
+      expect(problemsOf(() => encrypted(inner, options(NEW))).join()).toContain("mode 'structured'");
+    }
+    const inside = (): unknown => new CloudEventsSerializer({ mode: 'binary', data: both });
+    expect(problemsOf(inside).join()).toContain("mode: 'structured'");
+    expect(encrypted(new CloudEventsSerializer({ mode: 'structured' }), options(NEW)).contentEncodings).toEqual([
+      'aes256gcm',
+    ]);
   });
 
   it('refuses to encrypt what is encrypted', () => {

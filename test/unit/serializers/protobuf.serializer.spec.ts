@@ -304,3 +304,44 @@ describe('ProtobufSerializer.load', () => {
     expect(await refused(options)).toMatch(problem);
   });
 });
+
+describe('a body that would become much more than it is', () => {
+  const MIB = 1_048_576;
+  const repeated = (...bytes: number[]): Buffer => Buffer.alloc(MIB - (MIB % bytes.length), Buffer.from(bytes));
+  const sized = (field: number, content: Uint8Array): Uint8Array =>
+    protobuf.Writer.create()
+      .uint32((field << 3) | 2)
+      .bytes(content)
+      .finish();
+
+  it.each<[string, Uint8Array]>([
+    ['empty messages', repeated(0x32, 0)],
+    ['empty messages that are one in the end', repeated(0x4a, 0)],
+    ['entries of a map', repeated(0x3a, 0)],
+    ['entries with 64-bit keys', repeated(0x42, 2, 0x08, 1)],
+    ['packed 64-bit integers', sized(0x10, Buffer.alloc(MIB - 10, 1))],
+  ])('is refused before anything is made of it: %s', (_, body) => {
+    const before = process.cpuUsage();
+    expect(caught(() => serializer.decode(body, head))).toBeInstanceOf(DecodeError);
+    expect(caught(() => serializer.decode(body, head)).message).toMatch(/or has more values than it may/);
+    // both together; it took more than a second
+    expect(process.cpuUsage(before).user).toBeLessThan(500_000);
+  });
+
+  it('is read when it is large as payloads are', () => {
+    const lines = Array.from({ length: 20_000 }, (_, index) => ({ sku: `sku-${index}`, quantity: index }));
+    const ids = Array.from({ length: 50_000 }, (_, index) => BigInt(index));
+    const names = Object.fromEntries(ids.slice(0, 5_000).map((id) => [String(id), 'x']));
+    expect(roundTrip({ lines, ids, names })).toEqual({ ...DEFAULTS, lines, ids, names });
+  });
+
+  it.each([0n, 1n, -1n, 2n ** 32n, -(2n ** 32n), 2n ** 53n, -(2n ** 53n), 2n ** 53n - 1n, 2n ** 62n, -(2n ** 63n)])(
+    '%d is exact',
+    (total) => {
+      expect(roundTrip({ total, serial: BigInt.asUintN(64, total) })).toMatchObject({
+        total,
+        serial: BigInt.asUintN(64, total),
+      });
+    },
+  );
+});
