@@ -19,6 +19,8 @@ export const LIMITS = Object.freeze({
   structuredNumberKeys: 5_000,
   /** Decimal digits of a BigInt in a structured body. */
   bigintDigits: 10_000,
+  /** Objects and arrays in a body of MessagePack: as many as JSON has room for in 1 MiB. */
+  msgpackObjects: 350_000,
   /** Values that a Protobuf body may become, with the defaults of its messages; objects count more than once. */
   protobufValues: 600_000,
   /** A forged attempt number is brought down to this. */

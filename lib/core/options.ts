@@ -88,6 +88,10 @@ export function recordOf(item: Check): Check {
   };
 }
 
+const NAME_LENGTH = 64;
+/** 24 hexadecimal digits, or as many of base64 with a digit among them, which no name has. */
+const MAY_BE_SECRET = /^[0-9a-f]{24,}$|^(?=.*[0-9+/=])[A-Za-z0-9+/_=-]{24,}$|[^\x20-\x7e]/i;
+
 /** An object with these keys, all optional; any other key is refused with the nearest known name. */
 export function shape(keys: Shape): Check {
   return (value, path, problems) => {
@@ -98,6 +102,12 @@ export function shape(keys: Shape): Check {
       const at = path === '' ? key : `${path}.${key}`;
       if (check) {
         if (entry !== undefined) check(entry, at, problems);
+        continue;
+      }
+      if (key.length > NAME_LENGTH || MAY_BE_SECRET.test(key)) {
+        // a key in the place of a name, perhaps
+        const known = Object.keys(keys).join(', ');
+        problems.push(`${path || 'options'} has an option whose name is not one, and is not shown. Known: ${known}.`);
         continue;
       }
       // a guess takes time, and so many nobody reads

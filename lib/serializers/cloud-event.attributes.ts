@@ -17,7 +17,9 @@ const DATA: readonly string[] = ['data', 'data_base64'];
 const FIXED: readonly string[] = ['specversion', 'id', 'datacontenttype', ...DATA];
 
 const NAME = /^[a-z0-9]{1,64}$/;
-const RFC_3339 = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$/;
+/** Year, month, day, hour, minute, second; 60 is a leap second. */
+const RFC_3339 =
+  /^(\d{4})-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])[Tt](?:[01]\d|2[0-3]):[0-5]\d:(?:[0-5]\d|60)(?:\.\d+)?(?:[Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)$/;
 /** A colon in the first segment ends a scheme, or it may not be there. */
 const URI_REFERENCE =
   /^(?:[A-Za-z][A-Za-z\d+.-]*:|(?![^/?#]*:))(?:[\w\-.~:/?@!$&'()*+,;=]|%[\dA-Fa-f]{2})*(?:#(?:[\w\-.~:/?@!$&'()*+,;=]|%[\dA-Fa-f]{2})*)?$/;
@@ -27,6 +29,13 @@ const UNPRINTABLE = /[\p{Cc}\p{Cs}]/u;
 
 export function isUriReference(text: string): boolean {
   return text !== '' && URI_REFERENCE.test(text);
+}
+
+/** The same both ways. */
+export function canBeValue(value: unknown): value is CloudEventValue {
+  return (
+    typeof value === 'string' || typeof value === 'boolean' || (typeof value === 'number' && (value | 0) === value)
+  );
 }
 
 /** Whether others read it as an attribute; all else around an event is somebody's own. */
@@ -67,7 +76,7 @@ export function attributesToSend(own: CloudEventAttributes, given: CloudEventAtt
 function problemOf(name: string, value: unknown): string | undefined {
   if (typeof value === 'boolean' || typeof value === 'number') {
     if (TEXTS.includes(name) || (REQUIRED as readonly string[]).includes(name)) return 'must be text';
-    return typeof value === 'number' && (value | 0) !== value ? 'must be a whole number of 32 bits' : undefined;
+    return canBeValue(value) ? undefined : 'must be a whole number of 32 bits';
   }
   if (typeof value !== 'string') return 'must be text, a boolean or a whole number';
   if (value === '') return 'is empty';
@@ -89,13 +98,15 @@ export function attributesReceived(
   const attributes: Record<string, CloudEventValue> = {};
   for (const [name, value] of entries) {
     if (!isAttributeName(name) || value === null) continue;
-    if (typeof value !== 'string' && typeof value !== 'boolean' && !Number.isSafeInteger(value)) {
-      throw new DecodeError(`The CloudEvent's attribute "${name}" is neither text, boolean nor a whole number.`);
+    if (!canBeValue(value)) {
+      throw new DecodeError(
+        `The CloudEvent's attribute "${name}" is neither text, boolean nor a whole number of 32 bits.`,
+      );
     }
     if (Object.hasOwn(attributes, name) && attributes[name] !== value) {
       throw new DecodeError(`The CloudEvent says two things of "${name}".`);
     }
-    attributes[name] = value as CloudEventValue;
+    attributes[name] = value;
   }
   assertReceived(attributes);
   return attributes;
@@ -124,5 +135,10 @@ function assertReceived(attributes: Readonly<Record<string, CloudEventValue>>): 
 }
 
 function isTime(text: string): boolean {
-  return text.length <= 64 && RFC_3339.test(text) && !Number.isNaN(Date.parse(text.toUpperCase()));
+  const [, year, month, day] = (text.length <= 64 && RFC_3339.exec(text)) || [];
+  if (day === undefined) return false;
+  // the days of a month: the last one is the day before the first of the next
+  const last = new Date(0);
+  last.setUTCFullYear(Number(year), Number(month), 0);
+  return Number(day) <= last.getUTCDate();
 }

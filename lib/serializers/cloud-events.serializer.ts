@@ -9,6 +9,7 @@ import {
   attributesToSend,
   type CloudEventAttributes,
   type CloudEventValue,
+  canBeValue,
   isUriReference,
   SPEC_VERSION,
 } from './cloud-event.attributes.js';
@@ -78,6 +79,7 @@ export interface CloudEventsSerializerOptions {
  */
 export class CloudEventsSerializer implements Serializer {
   readonly contentType: string;
+  readonly contentTypeAliases?: readonly string[];
   readonly contentEncodings?: readonly string[];
   readonly usesHeaders: boolean;
   private readonly inner: Serializer;
@@ -89,6 +91,7 @@ export class CloudEventsSerializer implements Serializer {
     const isBinary = options.mode === 'binary';
     this.usesHeaders = isBinary;
     this.contentType = isBinary ? this.inner.contentType : STRUCTURED;
+    if (isBinary && this.inner.contentTypeAliases) this.contentTypeAliases = this.inner.contentTypeAliases;
     if (isBinary && this.inner.contentEncodings) this.contentEncodings = this.inner.contentEncodings;
   }
 
@@ -122,7 +125,9 @@ export class CloudEventsSerializer implements Serializer {
     const entries: [string, unknown][] = [];
     for (const name of Object.keys(head.headers)) {
       const prefix = PREFIXES.find((one) => name.startsWith(one));
-      if (prefix !== undefined) entries.push([name.slice(prefix.length), head.headers[name]]);
+      // what cannot be a value of one, such as a fraction, is somebody's own header
+      if (prefix !== undefined && canBeValue(head.headers[name]))
+        entries.push([name.slice(prefix.length), head.headers[name]]);
     }
     if (entries.length === 0 && this.options.acceptPlain) return this.inner.decode(body, head);
     const attributes = attributesReceived(entries);
@@ -148,20 +153,22 @@ export class CloudEventsSerializer implements Serializer {
   ): unknown {
     const { data = null, data_base64: base64 = null } = document as { readonly [name: string]: unknown };
     if (data === null && base64 === null) return null;
-    const type = mediaTypeOf(typeof datacontenttype === 'string' ? datacontenttype : 'application/json');
+    const contentType = typeof datacontenttype === 'string' ? datacontenttype : 'application/json';
+    const type = mediaTypeOf(contentType);
     const isJson = JSON_TYPE.test(type);
-    if (type !== this.inner.contentType && !(isJson && JSON_TYPE.test(this.inner.contentType))) {
+    const isKnown = type === this.inner.contentType || this.inner.contentTypeAliases?.includes(type);
+    if (!isKnown && !(isJson && JSON_TYPE.test(this.inner.contentType))) {
       throw new DecodeError('The data of the CloudEvent has a content type that is not decoded here.');
     }
     if (base64 !== null) {
       if (data !== null) throw new DecodeError('The CloudEvent has its data twice.');
-      return this.inner.decode(fromBase64(base64), { ...head, contentType: type });
+      return this.inner.decode(fromBase64(base64), { ...head, contentType });
     }
     if (isJson && this.inner === this.json) return data;
     if (!isJson && typeof data !== 'string')
       throw new DecodeError('The data of the CloudEvent is not of its content type.');
     const bytes = Buffer.from(isJson ? JSON.stringify(data) : (data as string));
-    return this.inner.decode(bytes, { ...head, contentType: type });
+    return this.inner.decode(bytes, { ...head, contentType });
   }
 
   private given(attributes: Readonly<Record<string, CloudEventValue>>, data: unknown): unknown {

@@ -1,4 +1,11 @@
-import { brotliCompressSync, brotliDecompressSync, constants, gunzipSync, gzipSync } from 'node:zlib';
+import {
+  type BrotliOptions,
+  brotliCompressSync,
+  brotliDecompressSync,
+  constants,
+  gunzipSync,
+  gzipSync,
+} from 'node:zlib';
 import { codingsOf, joinCodings } from '../core/content-codings.js';
 import { encodedOf } from '../core/encoded-body.js';
 import { ConfigurationError, DecodeError, MessageTooLargeError } from '../core/errors.js';
@@ -123,7 +130,7 @@ class CompressedSerializer implements Serializer {
       throw new DecodeError(`The body is brotli with a window of more than 2^${WINDOW_BITS} bytes.`);
     const options = { maxOutputLength: this.maxBytes };
     try {
-      return coding === 'gzip' ? gunzipSync(body, options) : brotliDecompressSync(body, options);
+      return coding === 'gzip' ? gunzipSync(body, options) : unpackBrotli(body, options);
     } catch (cause) {
       const isTooLarge = (cause as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE';
       throw new DecodeError(
@@ -133,6 +140,15 @@ class CompressedSerializer implements Serializer {
       );
     }
   }
+}
+
+/** What stands behind the end is passed over by the engine; gzip is refused with it. */
+function unpackBrotli(body: Uint8Array, options: BrotliOptions): Uint8Array {
+  // `info` is missing in the types
+  const given: unknown = brotliDecompressSync(body, { ...options, info: true } as BrotliOptions);
+  const { buffer, engine } = given as { readonly buffer: Buffer; readonly engine: { readonly bytesWritten: number } };
+  if (engine.bytesWritten !== body.byteLength) throw new RangeError('bytes behind the end');
+  return buffer;
 }
 
 /** The size of the window as the first byte has it (RFC 7932, 9.1): bit 0 set, and in the three bits after it what 17 lacks. */

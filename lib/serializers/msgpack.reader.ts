@@ -6,6 +6,8 @@ import { LIMITS } from '../core/limits.js';
 const SHARED_TEXT_BYTES = 16_384;
 const KEY_SLOTS = 1_024;
 const KEY_BYTES = 48;
+/** So many empty objects are made in the time of one binary value. */
+const BINARY = 4;
 const TIMESTAMP = -1;
 const NANOS = 1_000_000_000;
 const NOTHING = Buffer.alloc(0);
@@ -19,6 +21,8 @@ export class MsgpackReader {
   private view: DataView = new DataView(NOTHING.buffer, 0, 0);
   private shared: string | undefined;
   private at = 0;
+  /** What may still be made that is dearer than its bytes say. */
+  private objects = 0;
   /** Names seen before, found by a few of their bytes: events have few, and each time the same. */
   private readonly names: (string | undefined)[] = Array.from({ length: KEY_SLOTS });
 
@@ -28,6 +32,7 @@ export class MsgpackReader {
     this.view = new DataView(body.buffer, body.byteOffset, body.byteLength);
     this.shared = body.byteLength > SHARED_TEXT_BYTES ? undefined : this.bytes.toString('latin1');
     this.at = 0;
+    this.objects = LIMITS.msgpackObjects;
     try {
       const value = this.value(0);
       if (this.at !== body.byteLength) throw this.invalid();
@@ -129,10 +134,19 @@ export class MsgpackReader {
     return this.skip(count);
   }
 
+  private spend(objects: number): void {
+    this.objects -= objects;
+    if (this.objects < 0)
+      throw new DecodeError(
+        `The body has more than ${LIMITS.msgpackObjects} objects and arrays; binary data counts as ${BINARY}.`,
+      );
+  }
+
   private array(length: number, depth: number): unknown[] {
     // each item takes a byte at least: what is announced and cannot be there takes no memory
     if (length > this.bytes.byteLength - this.at) throw this.invalid();
     if (depth >= LIMITS.depth) throw tooDeep();
+    this.spend(1);
     const items: unknown[] = [];
     for (let i = 0; i < length; i++) items.push(this.value(depth + 1));
     return items;
@@ -141,6 +155,7 @@ export class MsgpackReader {
   private map(length: number, depth: number): unknown {
     if (length * 2 > this.bytes.byteLength - this.at) throw this.invalid();
     if (depth >= LIMITS.depth) throw tooDeep();
+    this.spend(1);
     const fields: Record<string, unknown> = {};
     for (let i = 0; i < length; i++) {
       const name = this.name();
@@ -195,6 +210,7 @@ export class MsgpackReader {
   /** Bytes of its own: the body may be read again, by others as well. */
   private binary(length: number): Uint8Array {
     const begin = this.take(length);
+    this.spend(BINARY);
     return new Uint8Array(this.bytes.subarray(begin, begin + length));
   }
 
