@@ -39,7 +39,6 @@ function fromObject(value: object, depth: number): unknown {
   if (Array.isArray(value)) return Array.from(value as readonly unknown[], (item) => toMsgpackPlain(item, depth + 1));
   const { toJSON } = value as { readonly toJSON?: unknown };
   if (typeof toJSON === 'function') return toMsgpackPlain(toJSON.call(value), depth + 1);
-  if (types.isBoxedPrimitive(value)) return toMsgpackPlain(value.valueOf(), depth + 1);
   const kind = kindWithoutType(value);
   if (kind !== undefined) throw unserializable(`MessagePack has no type for ${kind}`);
   const entries = types.isMap(value) ? [...value] : Object.entries(value);
@@ -53,7 +52,7 @@ function kindWithoutType(value: object): string | undefined {
   if (isError(value)) return 'an Error';
   if (types.isRegExp(value)) return 'a RegExp';
   if (ArrayBuffer.isView(value) || types.isAnyArrayBuffer(value)) return 'other binary data than a Uint8Array';
-  if (types.isPromise(value) || types.isWeakMap(value) || types.isWeakSet(value) || value instanceof WeakRef)
-    return 'a Promise or a weak reference';
+  if (types.isPromise(value) || types.isWeakMap(value) || types.isWeakSet(value))
+    return 'a Promise or a weak collection';
   return undefined;
 }

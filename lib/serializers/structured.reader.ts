@@ -155,7 +155,9 @@ function listOf(content: unknown): readonly unknown[] {
 }
 
 function toBigInt(content: unknown): bigint {
-  if (typeof content !== 'string' || content.length > LIMITS.bigintDigits || !DIGITS.test(content)) throw invalid();
+  if (typeof content !== 'string' || content.length > LIMITS.bigintDigits + 1 || !DIGITS.test(content)) throw invalid();
+  // a sign is no digit
+  if (content.length > LIMITS.bigintDigits && !content.startsWith('-')) throw invalid();
   return BigInt(content);
 }
 
