@@ -120,8 +120,18 @@ export interface DeadLetters {
 export interface ReplyPath {
   /** Goes into `message.replyTo` of a request published here. Changes when the connection is made anew. */
   readonly address: string;
+  /** One attempt: what is under way when its channel is lost rejects with a ConnectionError, and is not sent again. */
   publish(target: Target, message: Message, options?: TransportPublishOptions): Promise<Routed>;
   close(): Promise<void>;
+}
+
+export interface ReplyOptions {
+  /** The channel has changed: answers to what was published before cannot come any more. Must not throw. */
+  readonly onLost?: () => void;
+  /** Whether an answer is waited for: then the channel is not exchanged of the transport's own accord. Default: never. */
+  readonly isAwaited?: () => boolean;
+  /** Gives up what is not open yet. */
+  readonly signal?: AbortSignal;
 }
 
 /** How a broker has put it that no queue takes a message. */
@@ -209,7 +219,7 @@ export interface Transport {
   publish(target: Target, message: Message, options?: TransportPublishOptions): Promise<Routed>;
   /** Declares and consumes. Resolves when the bindings are in force; rejects, and never consumes, when `signal` aborts first. */
   consume(source: Source, events: ConsumeEvents, signal?: AbortSignal): Promise<Consumer>;
-  openReplies(onReply: (message: Message) => void): Promise<ReplyPath>;
+  openReplies(onReply: (message: Message) => void, options?: ReplyOptions): Promise<ReplyPath>;
   /** For operators: numbers and names, never a secret. */
   describe(): Readonly<Record<string, unknown>>;
   /** Idempotent. Sends what is buffered, then closes, by the deadline; what is still unconfirmed rejects BusClosedError. */

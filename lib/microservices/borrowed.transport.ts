@@ -5,6 +5,7 @@ import type {
   ConsumeEvents,
   Consumer,
   DeadLetters,
+  ReplyOptions,
   ReplyPath,
   Routed,
   Source,
@@ -61,8 +62,8 @@ export class BorrowedTransport implements Transport {
     return this.own.consume(source, events, signal);
   }
 
-  openReplies(onReply: (message: Message) => void): Promise<ReplyPath> {
-    return this.own.openReplies(onReply);
+  openReplies(onReply: (message: Message) => void, options?: ReplyOptions): Promise<ReplyPath> {
+    return this.own.openReplies(onReply, options);
   }
 
   describe(): Readonly<Record<string, unknown>> {

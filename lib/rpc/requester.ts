@@ -33,6 +33,8 @@ interface Pending {
   readonly events: RequestEvents;
   readonly abort: AbortController;
   timer: NodeJS.Timeout;
+  /** Id of the last part. */
+  part?: string;
 }
 
 /** Sends requests and finds for each answer the request to which it belongs. */
@@ -41,6 +43,8 @@ export class Requester {
   private readonly ids = new IdSource();
   private readonly unlisten: () => void;
   private path: Promise<ReplyPath> | undefined;
+  private opened: ReplyPath | undefined;
+  private readonly end = new AbortController();
   private isClosed = false;
 
   constructor(private readonly options: RequesterOptions) {
@@ -80,8 +84,8 @@ export class Requester {
     this.isClosed = true;
     this.unlisten();
     this.failAll(() => new BusClosedError('wait for an answer'));
-    const path = await this.path?.catch(() => undefined); // then there is nothing to close
-    await path?.close();
+    this.end.abort(new BusClosedError('wait for an answer')); // one that is not open yet is not waited for
+    await this.opened?.close();
   }
 
   private async send(id: string, { topic, queue, payload, headers }: Request, signal: AbortSignal): Promise<void> {
@@ -102,13 +106,27 @@ export class Requester {
   /** Opened with the first request; after a failure, with the next one. */
   private openPath(): Promise<ReplyPath> {
     if (!this.path) {
-      const opening = this.options.transport.openReplies((message) => this.onReply(message));
+      const opening = this.startPath();
       opening.catch(() => {
         if (this.path === opening) this.path = undefined;
       });
       this.path = opening;
     }
     return this.path;
+  }
+
+  private async startPath(): Promise<ReplyPath> {
+    const path = await this.options.transport.openReplies((message) => this.onReply(message), {
+      onLost: () => {
+        const ids = [...this.pending.keys()];
+        setImmediate(() => this.failAll(lost, ids)); // of one of them more may be known, which comes first
+      },
+      isAwaited: () => this.pending.size > 0,
+      signal: this.end.signal,
+    });
+    if (this.isClosed) await path.close();
+    else this.opened = path;
+    return path;
   }
 
   private onReply(message: Message): void {
@@ -124,6 +142,8 @@ export class Requester {
       return;
     }
     if (kind === 'part') {
+      if (message.id !== '' && message.id === entry.part) return; // sent again, because its confirm was lost
+      entry.part = message.id;
       clearTimeout(entry.timer);
       entry.timer = this.startTimer(id, entry.topic);
     } else this.take(id);
@@ -147,8 +167,8 @@ export class Requester {
     return entry;
   }
 
-  private failAll(why: () => Error): void {
-    for (const id of [...this.pending.keys()]) {
+  private failAll(why: () => Error, ids: Iterable<string> = [...this.pending.keys()]): void {
+    for (const id of ids) {
       const entry = this.take(id);
       const error = why();
       entry?.abort.abort(error);

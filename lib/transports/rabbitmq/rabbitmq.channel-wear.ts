@@ -21,15 +21,19 @@ export class RabbitMqChannelWear {
   /** When a channel was exchanged last with messages under way. */
   private forcedAt = Number.NEGATIVE_INFINITY;
 
-  /** @param exchange takes another channel; called when one has been worn out for some time */
+  /**
+   * @param exchange takes another channel; called when one has been worn out for some time
+   * @param isNeeded for a channel that cannot be replaced while it is needed; it is used meanwhile
+   */
   constructor(
     private readonly window: number,
     private readonly exchange: () => void,
+    private readonly isNeeded?: () => boolean,
   ) {}
 
   /** Nothing more is to be sent on it, and without anything under way it can be exchanged at once. */
   get isWornOut(): boolean {
-    return this.timer !== undefined;
+    return this.timer !== undefined && !this.isNeeded;
   }
 
   get hasUnanswered(): boolean {
@@ -72,6 +76,11 @@ export class RabbitMqChannelWear {
 
   private leave(): void {
     this.timer ??= setTimeout(() => {
+      if (this.isNeeded?.()) {
+        this.timer = undefined;
+        this.leave();
+        return;
+      }
       this.forcedAt = Date.now();
       this.exchange();
     }, LEAVE_MS);

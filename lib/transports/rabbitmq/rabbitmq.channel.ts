@@ -35,9 +35,21 @@ export function reasonOfClose({ message }: ChannelError): string {
   return message.replace(/ refused for user '.*'/s, ' refused');
 }
 
+/** What a driver throws that has been told to close the channel, before it tells. */
+export function isChannelClosing(error: unknown): boolean {
+  return error instanceof Error && error.name === 'IllegalOperationError';
+}
+
+/** Answers go to an address that dies with the channel on which was asked. */
+export function answerLost(): ConnectionError {
+  return new ConnectionError(
+    'The channel for answers was lost while a request was under way: its answer cannot come any more, and it may have been handled.',
+  );
+}
+
 /** The RPC did not fail, the broker was just silent. */
-export function rpc<T>(work: Promise<T>, what: string, ms = RPC_TIMEOUT_MS): Promise<T> {
-  return withDeadline(work, ms, () => new ConnectionError(`RabbitMQ did not answer in ${ms} ms: ${what}.`));
+export function rpc<T>(work: Promise<T>, what: string, ms = RPC_TIMEOUT_MS, signal?: AbortSignal): Promise<T> {
+  return withDeadline(work, ms, () => new ConnectionError(`RabbitMQ did not answer in ${ms} ms: ${what}.`), signal);
 }
 
 /**

@@ -10,7 +10,15 @@ import {
 import type { Message } from '../../core/message.js';
 import { type BacklogOptions, type Outgoing, PublishBacklog } from '../../core/publish-backlog.js';
 import type { Routed, TransportPublishOptions } from '../../core/transport.js';
-import { type ChannelError, openConfirmChannel, reasonOfClose, rpc, SupervisedChannel } from './rabbitmq.channel.js';
+import {
+  answerLost,
+  type ChannelError,
+  isChannelClosing,
+  openConfirmChannel,
+  reasonOfClose,
+  rpc,
+  SupervisedChannel,
+} from './rabbitmq.channel.js';
 import { RabbitMqChannelWear } from './rabbitmq.channel-wear.js';
 import { type CopyState, toProperties } from './rabbitmq.codec.js';
 import type { RabbitMqLink } from './rabbitmq.link.js';
@@ -28,6 +36,8 @@ export interface PublisherSettings extends BacklogOptions {
   readonly prepare: (channel: ConfirmChannel, connection: ChannelModel) => Promise<void>;
   readonly onPrepared?: () => void;
   readonly onPrepareFailed?: (error: Error) => void;
+  /** For what belongs to its channel: nothing is sent again on the next one. */
+  readonly bound?: { readonly isNeeded: () => boolean; readonly onLost: () => void };
 }
 
 /**
@@ -73,7 +83,7 @@ export class RabbitMqPublisher {
       onLost: (_, error) => this.onLost(error),
       onSetUpFailed: (error) => this.onPrepareFailed(error),
     });
-    this.wear = new RabbitMqChannelWear(settings.window, () => this.channel.renew());
+    this.wear = new RabbitMqChannelWear(settings.window, () => this.channel.renew(), settings.bound?.isNeeded);
     this.unlisten = link.listen({
       onBlocked: (isBlocked) => {
         this.isBlocked = isBlocked;
@@ -276,12 +286,14 @@ export class RabbitMqPublisher {
           'CHANNEL_CLOSED',
         ),
       );
-    } else if (error) {
+    } else if (error && !this.settings.bound) {
       // a missing exchange is declared again with the next channel; only who fails again is to blame
       this.suspects.accuse(accused.length);
       for (const outgoing of accused) outgoing.isSuspect = true;
     }
-    this.backlog.putBack(sent);
+    if (this.settings.bound) for (const outgoing of sent) outgoing.reject(answerLost());
+    else this.backlog.putBack(sent);
+    this.settings.bound?.onLost();
   }
 
   private timeoutError(outgoing: Outgoing<AmqpTarget>): Error {
@@ -289,8 +301,4 @@ export class RabbitMqPublisher {
     if (this.isBlocked && !sent) return new BrokerBlockedError(message.topic, timeoutMs);
     return new PublishTimeoutError(message.topic, timeoutMs, sent);
   }
-}
-
-function isChannelClosing(error: unknown): boolean {
-  return error instanceof Error && error.name === 'IllegalOperationError';
 }

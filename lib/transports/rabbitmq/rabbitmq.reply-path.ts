@@ -1,6 +1,7 @@
 import type { ConfirmChannel, ConsumeMessage } from 'amqplib';
+import { BusClosedError } from '../../core/errors.js';
 import type { Message } from '../../core/message.js';
-import type { ReplyPath, Routed, Target, TransportPublishOptions } from '../../core/transport.js';
+import type { ReplyOptions, ReplyPath, Routed, Target, TransportPublishOptions } from '../../core/transport.js';
 import { rpc } from './rabbitmq.channel.js';
 import { toMessage } from './rabbitmq.codec.js';
 import type { RabbitMqLink } from './rabbitmq.link.js';
@@ -13,13 +14,16 @@ export class RabbitMqReplyPath implements ReplyPath {
   readonly address = DIRECT_REPLY_TO;
   private readonly publisher: RabbitMqPublisher;
   private readonly ready: Promise<void>;
+  private readonly end = new AbortController();
 
   constructor(
     link: RabbitMqLink,
-    settings: Omit<PublisherSettings, 'prepare' | 'onPrepared' | 'onPrepareFailed'>,
+    settings: Omit<PublisherSettings, 'prepare' | 'onPrepared' | 'onPrepareFailed' | 'bound'>,
     onReply: (message: Message) => void,
+    private readonly options: ReplyOptions,
     private readonly onClosed: () => void,
   ) {
+    const { isAwaited = () => false, onLost = () => undefined } = options;
     let opened: (() => void) | undefined;
     this.ready = new Promise((resolve) => {
       opened = resolve;
@@ -28,17 +32,24 @@ export class RabbitMqReplyPath implements ReplyPath {
       ...settings,
       prepare: (channel) => consumeReplies(channel, onReply),
       onPrepared: () => opened?.(),
+      bound: { isNeeded: isAwaited, onLost },
     });
   }
 
   /** Resolves when answers can come; else it is closed. */
   async open(): Promise<void> {
+    const { signal } = this.options;
+    const giveUp = (): void => this.end.abort(signal?.reason);
+    signal?.addEventListener('abort', giveUp, { once: true });
+    if (signal?.aborted) giveUp();
     this.publisher.open();
     try {
-      await rpc(this.ready, 'open the reply channel');
+      await rpc(this.ready, 'open the reply channel', undefined, this.end.signal);
     } catch (error) {
       await this.close();
       throw error;
+    } finally {
+      signal?.removeEventListener('abort', giveUp);
     }
   }
 
@@ -48,6 +59,7 @@ export class RabbitMqReplyPath implements ReplyPath {
 
   async close(): Promise<void> {
     this.onClosed();
+    this.end.abort(new BusClosedError('wait for replies'));
     await this.publisher.close(0);
   }
 }

@@ -15,6 +15,7 @@ import type {
   ConsumeEvents,
   Consumer,
   DeclareMode,
+  ReplyOptions,
   ReplyPath,
   Routed,
   Source,
@@ -181,9 +182,9 @@ export class RabbitMqTransport extends Described implements Transport {
     return consumer;
   }
 
-  async openReplies(onReply: (message: Message) => void): Promise<ReplyPath> {
+  async openReplies(onReply: (message: Message) => void, options: ReplyOptions = {}): Promise<ReplyPath> {
     this.assertOpen('wait for replies');
-    const path = new RabbitMqReplyPath(this.connection.publish, this.settings, onReply, () =>
+    const path = new RabbitMqReplyPath(this.connection.publish, this.settings, onReply, options, () =>
       this.replyPaths.delete(path),
     );
     this.replyPaths.add(path);

@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { MessageDecoder } from '../../../lib/bus/message-decoder.js';
 import { MessageEncoder } from '../../../lib/bus/message-encoder.js';
 import type { Message } from '../../../lib/core/message.js';
-import type { ConnectionState, ReplyPath, Routed, Target } from '../../../lib/core/transport.js';
+import type { ConnectionState, ReplyOptions, ReplyPath, Routed, Target } from '../../../lib/core/transport.js';
 import { Requester } from '../../../lib/rpc/requester.js';
 import { REPLY, type Reply } from '../../../lib/rpc/rpc.wire.js';
 import { JsonSerializer } from '../../../lib/serializers/json.serializer.js';
@@ -19,6 +19,7 @@ class Line extends FakeTransport {
   closedPaths = 0;
   opening: () => Promise<void> = async () => undefined;
   sending: () => Promise<Routed> = async () => ({ routed: true });
+  replyOptions: ReplyOptions = {};
   private onReply: ((message: Message) => void) | undefined;
   private readonly listeners = new Set<(state: ConnectionState) => void>();
 
@@ -30,8 +31,9 @@ class Line extends FakeTransport {
     };
   }
 
-  override async openReplies(onReply?: (message: Message) => void): Promise<ReplyPath> {
+  override async openReplies(onReply?: (message: Message) => void, options: ReplyOptions = {}): Promise<ReplyPath> {
     this.opened++;
+    this.replyOptions = options;
     this.onReply = onReply;
     await this.opening();
     return {
@@ -146,6 +148,49 @@ describe('a requester', () => {
     line.answer(id, REPLY.value, 'b');
     expect(after).toMatchObject({ replies: [{ kind: 'value', value: 'b' }], errors: [] });
     await requester.close();
+  });
+
+  it('the channel of the answers is lost: what waits errors, what is asked afterwards does not', async () => {
+    const { line, ask, sent, requester } = start();
+    const before = ask('a');
+    await sent(1);
+    expect(line.replyOptions.isAwaited?.()).toBe(true);
+    line.replyOptions.onLost?.();
+    const after = ask('b');
+    await until('it is told', () => before.errors.length === 1);
+    expect(before.errors).toMatchObject([{ code: 'CONNECTION', retryable: true }]);
+    const { id } = await sent(2);
+    line.answer(id, REPLY.value, 'b');
+    expect(after).toMatchObject({ replies: [{ kind: 'value', value: 'b' }], errors: [] });
+    expect(line.replyOptions.isAwaited?.()).toBe(false);
+    await requester.close();
+  });
+
+  it('a part that comes twice is one', async () => {
+    const { line, ask, sent, requester } = start();
+    const { replies } = ask('a');
+    const { id } = await sent(1);
+    const { onReply } = line as unknown as { onReply: (message: Message) => void };
+    const parts = [1, 2].map((n) => encoder.encode('back', n, { correlationId: id, type: REPLY.part }));
+    for (const part of parts) for (let times = 0; times < 2; times++) onReply(part);
+    line.answer(id, REPLY.end, null);
+    expect(replies.map(({ value }) => value)).toEqual([1, 2, undefined]);
+    await requester.close();
+  });
+
+  it('closed while the way back is being opened: it does not wait for it, and what opens late is closed', async () => {
+    const { line, ask, requester } = start();
+    let open: (() => void) | undefined;
+    line.opening = () =>
+      new Promise((resolve) => {
+        open = resolve;
+      });
+    const { errors } = ask('a');
+    await requester.close();
+    expect(errors).toMatchObject([{ code: 'BUS_CLOSED' }]);
+    expect(line.replyOptions.signal?.aborted).toBe(true);
+    open?.();
+    await until('it is closed', () => line.closedPaths === 1);
   });
 
   it('the way back cannot be opened: that request fails, the next one tries again', async () => {

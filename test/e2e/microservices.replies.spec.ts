@@ -1,0 +1,99 @@
+import 'reflect-metadata';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, expect, it } from '@jest/globals';
+import { Controller } from '@nestjs/common';
+import { MessagePattern, Payload } from '@nestjs/microservices';
+import type { ConfirmChannel } from 'amqplib';
+import { firstValueFrom } from 'rxjs';
+import { Log } from '../../lib/testing/contract/log.js';
+import { until } from '../../lib/testing/contract/until.js';
+import { isReachable, RABBITMQ } from '../support/brokers.js';
+import { withMicroservices } from '../support/microservice.lab.js';
+
+const onRabbit = (await isReachable(RABBITMQ)) ? describe : describe.skip;
+
+/** The channel on which a client asks and is answered. */
+interface Inside {
+  readonly opened: {
+    readonly requester: {
+      readonly size: number;
+      readonly opened: {
+        readonly publisher: {
+          readonly channel: { readonly current: ConfirmChannel | undefined };
+          readonly inFlight: { readonly size: number };
+          readonly wear: { readonly timer: unknown; gaveUp(isSuspect: boolean): void };
+        };
+      };
+    };
+  };
+}
+
+onRabbit('the channel of the answers', () => {
+  it(
+    'closed by the broker: all that wait are told at once, nothing is asked twice, and the next one is answered',
+    withMicroservices(RABBITMQ.url, async (lab) => {
+      const started = new Log<number>('starts');
+      const gate = new AbortController();
+      @Controller()
+      class Slow {
+        @MessagePattern('slow', { concurrency: 5 })
+        async slow(@Payload() n: number): Promise<number> {
+          started.add(n);
+          if (n > 0) await sleep(10_000, undefined, { signal: gate.signal }).catch(() => undefined);
+          return n;
+        }
+      }
+      await lab.serve({ controllers: [Slow] });
+      const client = lab.client();
+      expect(await firstValueFrom(client.send('slow', 0))).toBe(0);
+      const { publisher } = (client as unknown as Inside).opened.requester.opened;
+      const asked = Promise.allSettled([1, 2, 3].map((n) => firstValueFrom(client.send('slow', n))));
+      await started.reach(4);
+      const channel = publisher.channel.current;
+      const began = Date.now();
+      await expect(channel?.checkQueue(`${lab.lab.name}.absent`)).rejects.toThrow('NOT_FOUND');
+      for (const outcome of await asked)
+        expect(outcome).toMatchObject({ status: 'rejected', reason: { code: 'CONNECTION', retryable: true } });
+      expect(Date.now() - began).toBeLessThan(3_000);
+      gate.abort();
+      expect(await firstValueFrom(client.send('slow', 0))).toBe(0);
+      expect(publisher.channel.current).not.toBe(channel);
+      expect(started.items).toEqual([0, 1, 2, 3, 0]);
+    }),
+  );
+
+  it(
+    'is not exchanged while somebody waits, however many give up before their confirm',
+    withMicroservices(RABBITMQ.url, async (lab) => {
+      const started = new Log<string>('starts');
+      @Controller()
+      class Slow {
+        @MessagePattern('slow')
+        async slow(): Promise<string> {
+          started.add('slow');
+          await sleep(1_500);
+          return 'answered';
+        }
+        @MessagePattern('quick', { concurrency: 5 })
+        quick(): number {
+          return 1;
+        }
+      }
+      await lab.serve({ controllers: [Slow] });
+      const client = lab.client({ publish: { window: 5 } });
+      expect(await firstValueFrom(client.send('quick', {}))).toBe(1);
+      const { publisher } = (client as unknown as Inside).opened.requester.opened;
+      const channel = publisher.channel.current;
+      const waiting = firstValueFrom(client.send('slow', {}));
+      await started.reach(1);
+      await until('it is confirmed', () => publisher.inFlight.size === 0);
+      // as if a window of them had never been confirmed
+      for (let n = 0; n < 5; n++) publisher.wear.gaveUp(false);
+      expect(publisher.wear.timer).toBeDefined();
+      expect(await firstValueFrom(client.send('quick', {}))).toBe(1);
+      expect(await waiting).toBe('answered');
+      await until('then it is', () => publisher.channel.current !== undefined && publisher.channel.current !== channel);
+      expect(await firstValueFrom(client.send('quick', {}))).toBe(1);
+    }),
+  );
+});
