@@ -1,13 +1,6 @@
 import { isObservable, lastValueFrom } from 'rxjs';
 import { ACK, type Delivery, RELEASE, type Settlement } from '../core/delivery.js';
-import {
-  DeadLetterError,
-  DecodeError,
-  EventBusError,
-  HandlerTimeoutError,
-  RetryLaterError,
-  ValidationError,
-} from '../core/errors.js';
+import { DeadLetterError, DecodeError, HandlerTimeoutError, RetryLaterError, ValidationError } from '../core/errors.js';
 import { toFailure } from '../core/failure.js';
 import { DEFAULTS, DEFERRAL_LEVELS_MS, LIMITS } from '../core/limits.js';
 import { compose, type Middleware } from '../core/pipeline.js';
@@ -15,13 +8,12 @@ import type { RetryPolicy } from '../core/retry-policy.js';
 import { validate } from '../core/schema.js';
 import { truncateBytes } from '../core/text.js';
 import type { GroupCounters } from './event-bus.stats.js';
-import { DeliveryContext, type EventContext } from './event-context.js';
+import { DeliveryContext, type EmitEvent, type EventContext } from './event-context.js';
 import type { GroupInbox, InboxClaim } from './group-inbox.js';
 import type { Handler } from './handler.js';
 import type { HandlerMatcher } from './handler-matcher.js';
 import type { MessageDecoder } from './message-decoder.js';
 import { PrivateDelivery } from './private-delivery.js';
-import type { EventPublishOptions } from './publish-options.js';
 
 /** A put-off message that is due within this time is due. */
 const DUE_TOLERANCE_MS = 20;
@@ -39,7 +31,7 @@ export interface DispatcherOptions {
   /** Whether the transport can wait for any time, or only for declared ones. */
   readonly delay: 'exact' | 'levels';
   readonly counters: GroupCounters;
-  readonly emit: (topic: string, payload: unknown, options: EventPublishOptions) => Promise<unknown>;
+  readonly emit: EmitEvent;
   readonly middleware?: readonly Middleware<EventContext>[] | undefined;
   /** Answers requests with their failure; absent of groups that get none. */
   readonly refuse?: Handler['refuse'] | undefined;
@@ -79,11 +71,11 @@ export class Dispatcher {
       let payload = this.options.decoder.decode(message);
       if (handler.schema) payload = await validate(handler.schema, payload, `The payload for ${handler.place}`);
       if (this.around || inbox) return await this.guarded(handler, payload, delivery, join);
-      const context = new DeliveryContext(delivery, group);
+      const context = new DeliveryContext(delivery, group, this.options.emit);
       const result = await (join ? join(payload, context) : handler.invoke(payload, context));
       if (isObservable(result)) await lastValueFrom(result, { defaultValue: undefined });
       this.assertInTime(delivery);
-      if (context.hasEmitted) await this.emit(context);
+      if (context.hasEmitted) await context.flush();
       counters.handled++;
       return ACK;
     } catch (error) {
@@ -114,7 +106,7 @@ export class Dispatcher {
     if (answer === 'busy') return this.hop(delivery, Date.now() + DEFAULTS.inboxBusyMs, delivery.deferrals);
     if (answer === 'unknown') return this.hop(delivery, Date.now() + DEFAULTS.inboxFailedMs, delivery.deferrals);
     try {
-      const context = new DeliveryContext(delivery, group);
+      const context = new DeliveryContext(delivery, group, this.options.emit);
       const last = async (): Promise<void> => {
         const result = await (join ? join(payload, context) : handler.invoke(payload, context));
         if (isObservable(result)) await lastValueFrom(result, { defaultValue: undefined });
@@ -122,7 +114,7 @@ export class Dispatcher {
       await (this.around ? this.around(context, last) : last());
       // one that was given up and succeeds after all has had its effect, and the inbox keeps it from having another one
       if (!claim) this.assertInTime(delivery);
-      if (context.hasEmitted) await this.emit(context);
+      if (context.hasEmitted) await context.flush();
     } catch (error) {
       await claim?.forget();
       throw error;
@@ -142,20 +134,6 @@ export class Dispatcher {
   private assertInTime(delivery: Delivery): void {
     if (delivery.aborted && isTimeout(delivery.signal.reason))
       throw new HandlerTimeoutError(this.options.group, this.options.timeoutMs);
-  }
-
-  private async emit(context: DeliveryContext): Promise<void> {
-    const emitted = context.takeEmitted();
-    try {
-      await Promise.all(emitted.map(({ topic, payload, options }) => this.options.emit(topic, payload, options)));
-    } catch (cause) {
-      // not to be mistaken for a fault of the event that is being handled
-      throw new EventBusError(
-        'EMIT_FAILED',
-        `What the handler emitted was not published: ${toFailure(cause).message}`,
-        { cause },
-      );
-    }
   }
 
   private failed(delivery: Delivery, error: unknown, handler?: Handler): Settlement {

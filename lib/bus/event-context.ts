@@ -1,4 +1,6 @@
 import type { Delivery } from '../core/delivery.js';
+import { EventBusError } from '../core/errors.js';
+import { toFailure } from '../core/failure.js';
 import type { Headers, Message } from '../core/message.js';
 import type { EventPublishOptions } from './publish-options.js';
 
@@ -23,18 +25,29 @@ export interface EventContext {
   emit(topic: string, payload: unknown, options?: EventPublishOptions): void;
 }
 
+/** For a handler that tells its outcome itself: before it does so it decides over what was emitted. */
+export interface HandlerContext extends EventContext {
+  /** Publishes what was emitted so far. @throws EventBusError (`EMIT_FAILED`) */
+  flush(): Promise<void>;
+  /** Forgets it: the handler has failed. */
+  discard(): void;
+}
+
+export type EmitEvent = (topic: string, payload: unknown, options: EventPublishOptions) => Promise<unknown>;
+
 interface Emitted {
   readonly topic: string;
   readonly payload: unknown;
   readonly options: EventPublishOptions;
 }
 
-export class DeliveryContext implements EventContext {
+export class DeliveryContext implements HandlerContext {
   private emitted: Emitted[] | undefined;
 
   constructor(
     private readonly delivery: Delivery,
     readonly group: string,
+    private readonly publish: EmitEvent,
   ) {}
 
   get message(): Message {
@@ -71,10 +84,22 @@ export class DeliveryContext implements EventContext {
     return this.emitted !== undefined;
   }
 
-  /** What `emit` has collected. */
-  takeEmitted(): readonly Emitted[] {
+  async flush(): Promise<void> {
     const { emitted = [] } = this;
     this.emitted = undefined;
-    return emitted;
+    try {
+      await Promise.all(emitted.map(({ topic, payload, options }) => this.publish(topic, payload, options)));
+    } catch (cause) {
+      // not to be mistaken for a fault of the event that is being handled
+      throw new EventBusError(
+        'EMIT_FAILED',
+        `What the handler emitted was not published: ${toFailure(cause).message}`,
+        { cause },
+      );
+    }
+  }
+
+  discard(): void {
+    this.emitted = undefined;
   }
 }

@@ -1,7 +1,7 @@
 import type { BindingRule } from '../core/exchange.js';
 import type { Message } from '../core/message.js';
 import type { StandardSchema } from '../core/schema.js';
-import type { EventContext } from './event-context.js';
+import type { HandlerContext } from './event-context.js';
 
 /** Reasons with which an error of the surroundings (guards, pipes) ends a delivery after one attempt. */
 export type FinalReason = 'forbidden' | 'validation';
@@ -15,7 +15,7 @@ export interface Handler {
   readonly event?: { readonly type: string; readonly version: number } | undefined;
   readonly schema?: StandardSchema | undefined;
   /** Runs it; rejects or throws when it failed. */
-  invoke(payload: unknown, context: EventContext): unknown;
+  invoke(payload: unknown, context: HandlerContext): unknown;
   /** For an error that trying again cannot mend, its reason. */
   classify?(error: unknown): FinalReason | undefined;
   /** What of an error is worth keeping beside its message, without values of the payload. */

@@ -219,6 +219,8 @@ export interface Transport {
   publish(target: Target, message: Message, options?: TransportPublishOptions): Promise<Routed>;
   /** Declares and consumes. Resolves when the bindings are in force; rejects, and never consumes, when `signal` aborts first. */
   consume(source: Source, events: ConsumeEvents, signal?: AbortSignal): Promise<Consumer>;
+  /** Whether a reply can be published to an address. Absent: to any. */
+  canReply?(address: string): boolean;
   openReplies(onReply: (message: Message) => void, options?: ReplyOptions): Promise<ReplyPath>;
   /** For operators: numbers and names, never a secret. */
   describe(): Readonly<Record<string, unknown>>;

@@ -18,6 +18,9 @@ import type {
 
 /** A transport that others use too: whoever has made it closes it. */
 export class BorrowedTransport implements Transport {
+  /** Until what it publishes to stands. */
+  private declaring: Promise<void> | undefined;
+
   constructor(private readonly own: Transport) {}
 
   get name(): string {
@@ -46,7 +49,14 @@ export class BorrowedTransport implements Transport {
 
   /** Another one may have connected it already, with a topology of its own. */
   async connect(topology: Topology): Promise<void> {
-    await this.own.connect(topology);
+    const connecting = this.own.connect(topology);
+    // before the first connection what is published waits in the transport, and else it would overtake the declarations
+    if (this.own.connection.state === 'up') this.declaring = connecting.catch(() => undefined); // told below
+    try {
+      await connecting;
+    } finally {
+      this.declaring = undefined;
+    }
     await Promise.all(topology.sources.map((source) => this.own.declare(source)));
   }
 
@@ -54,12 +64,17 @@ export class BorrowedTransport implements Transport {
     return this.own.declare(source);
   }
 
-  publish(target: Target, message: Message, options?: TransportPublishOptions): Promise<Routed> {
+  async publish(target: Target, message: Message, options?: TransportPublishOptions): Promise<Routed> {
+    if (this.declaring) await this.declaring;
     return this.own.publish(target, message, options);
   }
 
   consume(source: Source, events: ConsumeEvents, signal?: AbortSignal): Promise<Consumer> {
     return this.own.consume(source, events, signal);
+  }
+
+  canReply(address: string): boolean {
+    return this.own.canReply?.(address) ?? true;
   }
 
   openReplies(onReply: (message: Message) => void, options?: ReplyOptions): Promise<ReplyPath> {

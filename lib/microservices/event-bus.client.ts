@@ -47,6 +47,7 @@ interface Opened extends MadeBus {
  */
 export class EventBusClient extends ClientProxy {
   private readonly options: EventBusClientOptions;
+  private making: Promise<Opened> | undefined;
   private opening: Promise<Opened> | undefined;
   private opened: Opened | undefined;
   private isClosed = false;
@@ -101,10 +102,10 @@ export class EventBusClient extends ClientProxy {
   /** Rejects what waits for an answer, sends what is buffered, closes. Idempotent; it cannot be connected again. */
   async close(): Promise<void> {
     this.isClosed = true;
-    const opened = await this.opening?.catch(() => undefined); // whoever opened it was told
-    await opened?.requester.close();
-    await opened?.bus.close();
-    opened?.unfollow();
+    const made = await this.making?.catch(() => undefined); // whoever opened it was told; whether it is connected yet or not
+    if (!made) return;
+    await Promise.all([made.requester.close(), made.bus.close()]);
+    made.unfollow();
   }
 
   /** The bus: to publish with options. @throws ConfigurationError before `connect` */
@@ -135,19 +136,25 @@ export class EventBusClient extends ClientProxy {
   }
 
   private async open(): Promise<Opened> {
+    this.making = this.make();
+    const made = await this.making;
+    try {
+      await made.bus.prepare([]);
+    } catch (error) {
+      await made.bus.close();
+      made.unfollow();
+      throw error;
+    }
+    return made;
+  }
+
+  private async make(): Promise<Opened> {
     const { request, ...bus } = this.options;
     assertOptions(this.options);
     const startup = { mode: 'background', ...bus.startup } as const;
     const raw = { ...bus, startup };
     const made = await createEventBus(raw, { borrow: (own) => new BorrowedTransport(own) });
     const unfollow = followStatus(made.transport.connection, (status) => this._status$.next(status));
-    try {
-      await made.bus.prepare([]);
-    } catch (error) {
-      await made.bus.close();
-      unfollow();
-      throw error;
-    }
     return { ...made, unfollow, requester: createRequester(made, request?.timeoutMs ?? DEFAULTS.requestTimeoutMs) };
   }
 }

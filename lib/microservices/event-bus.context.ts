@@ -15,7 +15,7 @@ import { readMetadata } from './packet-metadata.js';
  * @publicApi
  */
 export class EventBusContext extends BaseRpcContext<[EventContext, string, boolean]> implements EventContext {
-  /** The pattern as the handler's decorator has it. */
+  /** The pattern as the handler's decorator has it; where one method asks for several under one `group`: all, with commas. */
   getPattern(): string {
     return this.args[1];
   }

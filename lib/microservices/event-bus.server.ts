@@ -1,12 +1,11 @@
 import { type CustomTransportStrategy, type MessageHandler, Server } from '@nestjs/microservices';
 import { DeadLetterService } from '../bus/dead-letter.service.js';
 import type { EventBus } from '../bus/event-bus.js';
-import type { HandlerRegistration } from '../bus/group-definition.js';
 import { decoderOf } from '../bus/message-decoder.js';
 import { MessageEncoder } from '../bus/message-encoder.js';
 import { qualify } from '../bus/resolved-options.js';
 import { conceal } from '../concealed-options.js';
-import { BusClosedError, ConfigurationError } from '../core/errors.js';
+import { BusClosedError, ConfigurationError, DeadLetterError } from '../core/errors.js';
 import { describeError } from '../core/failure.js';
 import type { BusLogger } from '../core/logger.js';
 import { onOneLine } from '../core/text.js';
@@ -18,7 +17,7 @@ import { BorrowedTransport } from './borrowed.transport.js';
 import { type EventBusConnectionStatus, followStatus } from './connection-status.js';
 import { EventBusContext } from './event-bus.context.js';
 import { handleEvent } from './event-handler.js';
-import { type PatternHandlers, PatternRegistry } from './pattern.registry.js';
+import { type Behaviour, type PatternHandlers, PatternRegistry } from './pattern.registry.js';
 import { handleRequest } from './request-handler.js';
 import { classifyRpcError, RpcFailure, toReplyError } from './rpc-failure.js';
 
@@ -30,8 +29,6 @@ export const EVENT_BUS_TRANSPORT_ID = Symbol('event-bus');
 
 /** Names the record of its groups, beside that of an EventBusModule in the same application. */
 const RECORD = 'microservice';
-
-type Behaviour = Pick<HandlerRegistration, 'invoke' | 'classify' | 'explain' | 'refuse'>;
 
 /**
  * Runs the `@EventPattern` and `@MessagePattern` handlers of an application on the event bus: with confirms, retries, dead
@@ -60,6 +57,7 @@ export class EventBusServer
   private unfollow: (() => void) | undefined;
   private isClosed = false;
   private isWarned = false;
+  private isRefusalTold = false;
 
   /** @param options as for `EventBusModule.forRoot`; they are checked by `listen` */
   constructor(options: EventBusServerOptions = {}) {
@@ -150,7 +148,8 @@ export class EventBusServer
     }
   }
 
-  private forEvents({ pattern, callbacks }: PatternHandlers, logger: BusLogger): Behaviour {
+  private forEvents({ patterns, callbacks }: PatternHandlers, logger: BusLogger): Behaviour {
+    const pattern = patterns.join(', ');
     return {
       invoke: async (payload, given) => {
         const context = new EventBusContext([given, pattern, false]);
@@ -168,20 +167,23 @@ export class EventBusServer
 
   /** What nobody waits for an answer to is handled like an event. */
   private forMessages(handlers: PatternHandlers, replier: Replier, logger: BusLogger): Behaviour {
-    const { pattern, callbacks } = handlers;
+    const { patterns, callbacks } = handlers;
+    const pattern = patterns.join(', ');
     const [callback] = callbacks;
     const asEvent = this.forEvents(handlers, logger);
     return {
       ...asEvent,
       invoke: (payload, given) => {
-        if (given.message.replyTo === undefined || !callback) return asEvent.invoke(payload, given);
+        const { message } = given;
+        if (message.replyTo === undefined || !callback) return asEvent.invoke(payload, given);
+        if (!replier.canAnswer(message)) throw this.unanswerable(pattern, logger);
         const context = new EventBusContext([given, pattern, true]);
-        return this.inHooks(context, () => handleRequest(callback, payload, context, replier));
+        return this.inHooks(context, () => handleRequest(callback, payload, context, given, replier.open(message)));
       },
       refuse: (message, error) => {
-        if (message.replyTo === undefined) return false;
+        if (!replier.canAnswer(message)) return false;
         logger.warn(onOneLine(`Request "${message.topic}" (${message.id}) failed: ${describeError(error)}`));
-        void replier.reply(message, { kind: 'error', value: toReplyError(error) }); // never rejects
+        void replier.open(message).send({ kind: 'error', value: toReplyError(error) }); // never rejects
         return true;
       },
     };
@@ -197,6 +199,15 @@ export class EventBusServer
       };
       this.onProcessingStartHook(this.transportId, context, done);
     });
+  }
+
+  /** Of such a request neither its value nor its error would reach anybody. */
+  private unanswerable(pattern: string, logger: BusLogger): Error {
+    const text =
+      'Its reply address is none that this transport answers to. It has not been handled. Ask with EventBusClient, or by direct reply-to.';
+    if (!this.isRefusalTold) logger.warn(onOneLine(`Request "${pattern}": ${text} It is a dead letter. Said once.`));
+    this.isRefusalTold = true;
+    return new DeadLetterError(text);
   }
 
   private explainFilter(logger: BusLogger): void {

@@ -8,11 +8,14 @@ import { type EventPatternExtras, pickExtras } from './pattern.extras.js';
 
 /** What is registered for one pattern: several methods for an event, one for a message. */
 export interface PatternHandlers {
-  readonly pattern: string;
+  /** Several where one method asks for all of them under the name of one group. */
+  readonly patterns: string[];
   readonly isEvent: boolean;
   readonly callbacks: MessageHandler[];
   readonly extras: EventPatternExtras;
-  readonly place: string;
+  place: string;
+  /** The same object for all patterns of one method. */
+  readonly source: Readonly<Record<string, unknown>>;
 }
 
 export interface NamedAfter {
@@ -21,7 +24,7 @@ export interface NamedAfter {
   readonly exchange: string;
 }
 
-type Behaviour = Pick<HandlerRegistration, 'invoke' | 'classify' | 'explain' | 'refuse'>;
+export type Behaviour = Pick<HandlerRegistration, 'invoke' | 'classify' | 'explain' | 'refuse'>;
 
 /** The handlers that Nest has found, as handlers of the bus. */
 export class PatternRegistry {
@@ -33,9 +36,17 @@ export class PatternRegistry {
     const place = `@${isEvent ? 'Event' : 'Message'}Pattern('${route}')`;
     const picked = pickExtras(extras, place, isEvent, this.problems);
     const known = this.found.find(
-      (one) => one.isEvent === isEvent && one.pattern === route && one.extras.group === picked.group,
+      (one) => one.isEvent === isEvent && one.patterns.includes(route) && one.extras.group === picked.group,
     );
-    if (!known) this.found.push({ pattern: route, isEvent, callbacks: [callback], extras: picked, place });
+    const ofMethod = this.found.find((one) => isEvent && picked.group !== undefined && one.source === extras);
+    if (ofMethod && ofMethod === known) {
+      // another instance of its class; all its patterns run the same method
+      if (route === known.patterns[0]) known.callbacks.push(callback);
+    } else if (ofMethod && !known) {
+      ofMethod.patterns.push(route);
+      ofMethod.place = `@EventPattern(${ofMethod.patterns.map((pattern) => `'${pattern}'`).join(', ')})`;
+    } else if (!known)
+      this.found.push({ patterns: [route], isEvent, callbacks: [callback], extras: picked, place, source: extras });
     else if (!isEvent) this.problems.push(`${place} is there twice: a message has one handler.`);
     else if (!isDeepStrictEqual(known.extras, picked))
       this.problems.push(`${place} is there twice with different extras. Give both the same, or each its own group.`);
@@ -67,7 +78,10 @@ export class PatternRegistry {
   }
 }
 
-function groupOf({ pattern, isEvent, extras }: PatternHandlers, { service, exchange }: NamedAfter): string {
+function groupOf(
+  { patterns: [pattern = ''], isEvent, extras }: PatternHandlers,
+  { service, exchange }: NamedAfter,
+): string {
   if (!isEvent) return commandGroup(exchange, pattern);
   if (extras.group === undefined) return `${service ?? 'app'}.${asName(pattern)}`;
   if (extras.delivery !== 'broadcast') return extras.group;
@@ -83,7 +97,7 @@ function asName(pattern: string): string {
 }
 
 function describe(
-  { pattern, isEvent, extras, place }: PatternHandlers,
+  { patterns, isEvent, extras, place }: PatternHandlers,
   group: string,
 ): Omit<HandlerRegistration, 'invoke'> {
   const {
@@ -99,12 +113,12 @@ function describe(
     idempotent,
     ...policy
   } = extras;
-  const rule = { pattern, ...(headers && { headers }), ...(match && { match }) };
+  const rules = patterns.map((pattern) => ({ pattern, ...(headers && { headers }), ...(match && { match }) }));
   return {
     place,
     group,
     delivery,
-    rules: isEvent ? [rule] : [],
+    rules: isEvent ? rules : [],
     exchange,
     policy,
     ordered,

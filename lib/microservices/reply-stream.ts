@@ -1,11 +1,12 @@
 import type { Observable } from 'rxjs';
 import type { Reply } from '../rpc/rpc.wire.js';
 
-/** Sends an answer. Must not reject. */
-export type SendReply = (reply: Reply) => Promise<void>;
+/** Sends an answer. Must not reject. @returns whether another one may follow it */
+export type SendReply = (reply: Reply) => Promise<boolean>;
 
 /**
- * Answers with all values of a handler's Observable, in order, one after the other.
+ * Answers with all values of a handler's Observable, in order, one after the other; `undefined` is no value. The Observable is
+ * stopped when an answer could not be sent.
  *
  * @throws the reason of `signal` when it aborts before the end; then the Observable is stopped
  */
@@ -28,8 +29,8 @@ export function replyWithAll(values: Observable<unknown>, send: SendReply, signa
       isSending = true;
       await Promise.resolve(); // a value and the end that come together are one answer
       for (let reply = queue.shift(); reply && !isOver; reply = queue.shift()) {
-        await send(reply);
-        if (isOver || reply.kind === 'part') continue;
+        const goesOn = await send(reply);
+        if (isOver || (goesOn && reply.kind === 'part')) continue;
         stop();
         resolve();
       }
@@ -42,12 +43,14 @@ export function replyWithAll(values: Observable<unknown>, send: SendReply, signa
     };
     const end = (): void => {
       const last = queue.pop();
-      if (last) queue.push(last.value === undefined ? { kind: 'end' } : { kind: 'value', value: last.value });
+      if (last) queue.push({ kind: 'value', value: last.value });
       else add({ kind: 'end' });
     };
     signal.addEventListener('abort', onAbort, { once: true });
     const subscription = values.subscribe({
-      next: (value) => add({ kind: 'part', value }),
+      next: (value) => {
+        if (value !== undefined) add({ kind: 'part', value });
+      },
       error: (error: unknown) => add({ kind: 'error', value: error }),
       complete: end,
     });

@@ -9,7 +9,7 @@ import {
   type NestInterceptor,
   UseInterceptors,
 } from '@nestjs/common';
-import { Ctx, MessagePattern, Payload, RpcException } from '@nestjs/microservices';
+import { Ctx, EventPattern, MessagePattern, Payload, RpcException } from '@nestjs/microservices';
 import {
   concat,
   firstValueFrom,
@@ -140,6 +140,50 @@ describe.each(TRANSPORTS)('messages of @nestjs/microservices on %s', (_, url = '
       );
       expect(error).toEqual({ status: 'error', message: 'enough' });
       expect(seen).toEqual([1, 2]);
+    }),
+  );
+
+  it(
+    'emit before they are answered; who fails, or cannot emit, is answered with the error and emits nothing',
+    withMicroservices(url, async (lab) => {
+      const emitted = new Log<unknown>('events');
+      @Controller()
+      class Orders {
+        @MessagePattern('orders.place')
+        place(@Payload() n: number, @Ctx() context: EventBusContext): Observable<number> {
+          context.emit('orders.placed', n);
+          return of(n, n + 1);
+        }
+        @MessagePattern('orders.break')
+        break(@Payload() n: number, @Ctx() context: EventBusContext): void {
+          context.emit('orders.placed', n);
+          throw new RpcException('broken');
+        }
+        @MessagePattern('orders.refuse')
+        refuse(@Payload() n: number, @Ctx() context: EventBusContext): number {
+          context.emit('orders.placed', 1n);
+          return n;
+        }
+        @MessagePattern('orders.unsendable')
+        unsendable(@Payload() n: number, @Ctx() context: EventBusContext): Observable<unknown> {
+          context.emit('orders.placed', n);
+          return concat(of(n, 1n), NEVER);
+        }
+        @EventPattern('orders.placed')
+        on(@Payload() n: unknown): void {
+          emitted.add(n);
+        }
+      }
+      await lab.serve({ controllers: [Orders] });
+      const client = lab.client();
+      expect(await lastValueFrom(client.send('orders.place', 1).pipe(toArray()))).toEqual([1, 2]);
+      expect(await failure(firstValueFrom(client.send('orders.break', 2)))).toMatchObject({ message: 'broken' });
+      expect(await failure(firstValueFrom(client.send('orders.refuse', 3)))).toMatchObject({ code: 'EMIT_FAILED' });
+      expect(await failure(lastValueFrom(client.send('orders.unsendable', 4)))).toMatchObject({
+        message: 'The answer could not be sent.',
+      });
+      expect(await lastValueFrom(client.send('orders.place', 5).pipe(toArray()))).toEqual([5, 6]);
+      expect(await emitted.settle(2)).toEqual([1, 5]);
     }),
   );
 

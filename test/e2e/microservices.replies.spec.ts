@@ -3,12 +3,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from '@jest/globals';
 import { Controller } from '@nestjs/common';
 import { MessagePattern, Payload } from '@nestjs/microservices';
-import type { ConfirmChannel } from 'amqplib';
-import { firstValueFrom } from 'rxjs';
+import { type ConfirmChannel, connect } from 'amqplib';
+import { firstValueFrom, lastValueFrom } from 'rxjs';
+import { EVENT_BUS_TRANSPORT, type Transport } from '../../lib/index.js';
+import { EventBusClient } from '../../lib/microservices/index.js';
 import { Log } from '../../lib/testing/contract/log.js';
 import { until } from '../../lib/testing/contract/until.js';
 import { isReachable, RABBITMQ } from '../support/brokers.js';
-import { withMicroservices } from '../support/microservice.lab.js';
+import { MicroserviceLab, withMicroservices } from '../support/microservice.lab.js';
 
 const onRabbit = (await isReachable(RABBITMQ)) ? describe : describe.skip;
 
@@ -94,6 +96,79 @@ onRabbit('the channel of the answers', () => {
       expect(await waiting).toBe('answered');
       await until('then it is', () => publisher.channel.current !== undefined && publisher.channel.current !== channel);
       expect(await firstValueFrom(client.send('quick', {}))).toBe(1);
+    }),
+  );
+
+  it(
+    'is the only place for answers: a request that wants them elsewhere is dead, and not handled',
+    withMicroservices(RABBITMQ.url, async (lab) => {
+      const started = new Log<number>('starts');
+      @Controller()
+      class Orders {
+        @MessagePattern('orders.place')
+        place(@Payload() n: number): void {
+          started.add(n);
+        }
+      }
+      const { server } = await lab.serve({ controllers: [Orders] });
+      const { groups } = server.unwrap().describe() as { readonly groups: readonly { readonly name: string }[] };
+      const group = groups[0]?.name ?? '';
+      const foreign = await connect(RABBITMQ.url);
+      try {
+        const channel = await foreign.createConfirmChannel();
+        for (const messageId of ['a', 'b'])
+          channel.sendToQueue(group, Buffer.from('1'), { messageId, correlationId: 'c', replyTo: `${group}.answers` });
+        await channel.waitForConfirms();
+      } finally {
+        await foreign.close();
+      }
+      await until('both are dead', async () => (await server.deadLetters.count(group)) === 2);
+      expect(started.items).toEqual([]);
+      const told = lab.lab.lines.filter((line) => line.startsWith('warn ') && line.includes('reply address'));
+      expect(told).toEqual([expect.not.stringContaining('.answers')]);
+    }),
+  );
+});
+
+describe('a client that closes before it was ever connected', () => {
+  it('is closed by its deadline', async () => {
+    const lab = new MicroserviceLab('amqp://127.0.0.1:1');
+    const client = lab.client({ shutdown: { deadlineMs: 300 } });
+    const asked = Promise.allSettled([firstValueFrom(client.send('orders.place', {}))]);
+    await until('it asks', () => (client as unknown as Inside).opened?.requester.size === 1);
+    const began = Date.now();
+    await client.close();
+    expect(Date.now() - began).toBeLessThan(1_500);
+    expect(await asked).toMatchObject([{ status: 'rejected', reason: { code: 'BUS_CLOSED' } }]);
+    const waits = lab.client({ shutdown: { deadlineMs: 300 }, startup: { mode: 'wait', timeoutMs: 20_000 } });
+    const connecting = Promise.allSettled([waits.connect()]);
+    await new Promise((resolve) => setImmediate(resolve));
+    const again = Date.now();
+    await waits.close();
+    expect(Date.now() - again).toBeLessThan(1_500);
+    expect(await connecting).toMatchObject([{ status: 'rejected' }]);
+  });
+});
+
+onRabbit('a transport that is lent', () => {
+  it(
+    'gets the exchanges of its borrower; one that is known with another type is refused',
+    withMicroservices(RABBITMQ.url, async ({ lab }) => {
+      const { app, bus } = await lab.boot({});
+      const transport = app.get<Transport>(EVENT_BUS_TRANSPORT);
+      const exchange = lab.willRemoveExchange(`${lab.name}.other`);
+      const options = { service: lab.service, transport, logger: lab.logger };
+      const other = new EventBusClient({ ...options, exchange });
+      const startup = { mode: 'wait' } as const;
+      const strange = new EventBusClient({ ...options, exchange: { name: exchange, type: 'direct' }, startup });
+      try {
+        expect(await lastValueFrom(other.emit('a.b', 1))).toMatchObject({ state: 'confirmed' });
+        await expect(strange.connect()).rejects.toMatchObject({ code: 'CONFIGURATION' });
+        expect(await bus.publish('a.b', 1)).toMatchObject({ state: 'confirmed' });
+      } finally {
+        await other.close();
+        await strange.close();
+      }
     }),
   );
 });

@@ -179,3 +179,15 @@ function isUnknownType(error: unknown): boolean {
   if (code === 503 || message?.includes('unknown exchange type')) return true;
   return cause !== undefined && isUnknownType(cause);
 }
+
+/** Those of `wanted` that are not known. @throws ConfigurationError for one that is known with another type */
+export function newExchanges(known: readonly Exchange[], wanted: readonly Exchange[]): readonly Exchange[] {
+  return wanted.filter(({ name, handler }) => {
+    const same = known.find((one) => one.name === name);
+    if (same && same.handler.type !== handler.type)
+      throw new ConfigurationError(
+        `Exchange "${name}" is of type ${same.handler.type} for those who use the transport already, and ${handler.type} here. Give both the same options, or each its own transport.`,
+      );
+    return !same;
+  });
+}

@@ -1,4 +1,4 @@
-import type { Message as AmqpMessage, ChannelModel, ConfirmChannel } from 'amqplib';
+import type { Message as AmqpMessage, ConfirmChannel } from 'amqplib';
 import {
   BrokerBlockedError,
   BusClosedError,
@@ -8,7 +8,7 @@ import {
   PublishTimeoutError,
 } from '../../core/errors.js';
 import type { Message } from '../../core/message.js';
-import { type BacklogOptions, type Outgoing, PublishBacklog } from '../../core/publish-backlog.js';
+import { type Outgoing, PublishBacklog } from '../../core/publish-backlog.js';
 import type { Routed, TransportPublishOptions } from '../../core/transport.js';
 import {
   answerLost,
@@ -22,23 +22,13 @@ import {
 import { RabbitMqChannelWear } from './rabbitmq.channel-wear.js';
 import { type CopyState, toProperties } from './rabbitmq.codec.js';
 import type { RabbitMqLink } from './rabbitmq.link.js';
+import type { PublisherSettings } from './rabbitmq.publisher.settings.js';
 import { RabbitMqReturn } from './rabbitmq.return.js';
 import { RabbitMqSuspects } from './rabbitmq.suspects.js';
 import { type AmqpTarget, asBuffer, copyState, exchangeName, routingKeyOf } from './rabbitmq.target.js';
 import { WriteBatch } from './rabbitmq.write-batch.js';
 
 const ROUTED: Routed = Object.freeze({ routed: true });
-
-export interface PublisherSettings extends BacklogOptions {
-  /** Unconfirmed messages in flight. */
-  readonly window: number;
-  /** What must stand before anything is published, after each (re)connect. */
-  readonly prepare: (channel: ConfirmChannel, connection: ChannelModel) => Promise<void>;
-  readonly onPrepared?: () => void;
-  readonly onPrepareFailed?: (error: Error) => void;
-  /** For what belongs to its channel: nothing is sent again on the next one. */
-  readonly bound?: { readonly isNeeded: () => boolean; readonly onLost: () => void };
-}
 
 /**
  * Publishes with confirms: in order, a window at a time. What a lost channel leaves unconfirmed is sent again with the

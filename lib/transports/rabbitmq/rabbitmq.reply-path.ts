@@ -5,7 +5,8 @@ import type { ReplyOptions, ReplyPath, Routed, Target, TransportPublishOptions }
 import { rpc } from './rabbitmq.channel.js';
 import { toMessage } from './rabbitmq.codec.js';
 import type { RabbitMqLink } from './rabbitmq.link.js';
-import { type PublisherSettings, RabbitMqPublisher } from './rabbitmq.publisher.js';
+import { RabbitMqPublisher } from './rabbitmq.publisher.js';
+import type { PublisherSettings } from './rabbitmq.publisher.settings.js';
 
 const DIRECT_REPLY_TO = 'amq.rabbitmq.reply-to';
 

@@ -1,3 +1,4 @@
+import { PublishRejectedError } from '../../core/errors.js';
 import type { Message } from '../../core/message.js';
 import type { Target } from '../../core/transport.js';
 import type { CopyState } from './rabbitmq.codec.js';
@@ -45,4 +46,12 @@ export function isReplyAddress(address: string): boolean {
 
 export function asBuffer(body: Uint8Array): Buffer {
   return Buffer.isBuffer(body) ? body : Buffer.from(body.buffer, body.byteOffset, body.byteLength);
+}
+
+export function strangeAddress(): Error {
+  return new PublishRejectedError(
+    'A reply goes only to an address of direct reply-to, and the request named another one.',
+    { retryable: false },
+    'REPLY_ADDRESS',
+  );
 }

@@ -1,12 +1,6 @@
 import type { ChannelModel } from 'amqplib';
 import { Described } from '../../core/described.js';
-import {
-  BusClosedError,
-  ConnectionError,
-  EventBusError,
-  PublishRejectedError,
-  TopologyConflictError,
-} from '../../core/errors.js';
+import { BusClosedError, ConnectionError, EventBusError, TopologyConflictError } from '../../core/errors.js';
 import { DEFAULTS } from '../../core/limits.js';
 import type { BusLogger } from '../../core/logger.js';
 import type { Message } from '../../core/message.js';
@@ -29,13 +23,13 @@ import type { RabbitMqConnection } from './rabbitmq.connection.js';
 import { type ConsumerParts, RabbitMqConsumer } from './rabbitmq.consumer.js';
 import { RabbitMqCopies } from './rabbitmq.copies.js';
 import { RabbitMqDeadLetters } from './rabbitmq.dead-letters.js';
-import { EXCHANGE_TYPES, RabbitMqExchanges } from './rabbitmq.exchanges.js';
+import { EXCHANGE_TYPES, newExchanges, RabbitMqExchanges } from './rabbitmq.exchanges.js';
 import { queueName } from './rabbitmq.group-queues.js';
 import { RabbitMqGroupRecord } from './rabbitmq.group-record.js';
 import { type HeirParts, RabbitMqHeir } from './rabbitmq.heir.js';
 import { RabbitMqPublisher } from './rabbitmq.publisher.js';
 import { RabbitMqReplyPath } from './rabbitmq.reply-path.js';
-import { isReplyAddress } from './rabbitmq.target.js';
+import { isReplyAddress, strangeAddress } from './rabbitmq.target.js';
 import { RabbitMqTopology } from './rabbitmq.topology.js';
 
 const NO_RECORD = Object.freeze({ isRead: true, find: () => undefined });
@@ -51,6 +45,7 @@ export interface RabbitMqSettings extends BacklogOptions {
 /** RabbitMQ 3.10 and later: quorum queues, confirms, retry and dead-letter queues of each group's own. */
 export class RabbitMqTransport extends Described implements Transport {
   readonly name = 'rabbitmq';
+  readonly canReply = isReplyAddress;
   readonly capabilities: TransportCapabilities = Object.freeze({
     durable: true,
     ordered: 'single-consumer',
@@ -130,7 +125,8 @@ export class RabbitMqTransport extends Described implements Transport {
 
   connect(topology: Topology): Promise<void> {
     if (this.closing) return Promise.reject(new BusClosedError('connect'));
-    this.connecting ??= this.begin(topology);
+    if (this.connecting) return this.extend(topology, this.connecting);
+    this.connecting = this.begin(topology);
     return this.connecting;
   }
 
@@ -235,6 +231,15 @@ export class RabbitMqTransport extends Described implements Transport {
       });
   }
 
+  /** For who uses it too. Only what could be declared is kept: a conflict is nothing to the others. */
+  private async extend({ exchanges }: Topology, connecting: Promise<void>): Promise<void> {
+    const added = newExchanges(this.topology.exchanges, exchanges);
+    const link = this.connection.publish.connection;
+    if (link && added.length > 0) await this.declarations.declareAll(link, { exchanges: added, sources: [] });
+    this.topology = { ...this.topology, exchanges: [...this.topology.exchanges, ...added] };
+    await connecting;
+  }
+
   /** Where the messages of a group are: in a queue of its name, unless its handlers name another. */
   private queueOf(group: string): string {
     const source = this.topology.sources.find((known) => known.group === group);
@@ -286,12 +291,4 @@ export class RabbitMqTransport extends Described implements Transport {
     const refusal = this.connection.publish.refusal ?? this.connection.consume.refusal;
     if (refusal) throw refusal;
   }
-}
-
-function strangeAddress(): Error {
-  return new PublishRejectedError(
-    'A reply goes only to an address of direct reply-to, and the request named another one.',
-    { retryable: false },
-    'REPLY_ADDRESS',
-  );
 }

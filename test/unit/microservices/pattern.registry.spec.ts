@@ -59,6 +59,16 @@ describe('the handlers of microservices', () => {
     ]);
   });
 
+  it('several patterns of one method are one group if it has a name, else one each', () => {
+    const extras = { group: 'g' };
+    expect(registrations(['a.*', true, extras], ['*.b', true, extras], ['a.*', true, extras])).toMatchObject([
+      { group: 'g', rules: [{ pattern: 'a.*' }, { pattern: '*.b' }], place: "@EventPattern('a.*', '*.b')" },
+    ]);
+    const unnamed = {};
+    const groups = registrations(['a', true, unnamed], ['b', true, unnamed]).map(({ group }) => group);
+    expect(groups).toEqual(['shop.a', 'shop.b']);
+  });
+
   it('several methods of one pattern share a group, unless one has its own', () => {
     const found = registrations(['a', true], ['a', true], ['a', true, { group: 'own' }]);
     expect(found.map((one) => [one.group, one.invoke(0, undefined as never)])).toEqual([

@@ -8,9 +8,10 @@ const FOREVER = new AbortController().signal;
 
 async function answersOf(values: Parameters<typeof replyWithAll>[0], delayed = false): Promise<Reply[]> {
   const sent: Reply[] = [];
-  const send = async (reply: Reply): Promise<void> => {
+  const send = async (reply: Reply): Promise<boolean> => {
     if (delayed) await new Promise((resolve) => setImmediate(resolve));
     sent.push(reply);
+    return true;
   };
   await replyWithAll(values, send, FOREVER);
   return sent;
@@ -35,6 +36,28 @@ describe('the answers of an Observable', () => {
     );
   });
 
+  it('undefined is no value, wherever it comes', async () => {
+    const last = [
+      { kind: 'part', value: 1 },
+      { kind: 'value', value: 3 },
+    ];
+    expect(await answersOf(of(1, undefined, 3))).toEqual(last);
+    expect(await answersOf(of(1, 3, undefined))).toEqual(last);
+  });
+
+  it('nothing follows an answer that could not be sent, and the Observable is stopped', async () => {
+    const values = new Subject<number>();
+    const sent: Reply[] = [];
+    const done = replyWithAll(values, async (reply) => sent.push(reply) < 2, FOREVER);
+    for (const n of [1, 2, 3]) values.next(n);
+    await done;
+    expect(sent).toEqual([
+      { kind: 'part', value: 1 },
+      { kind: 'part', value: 2 },
+    ]);
+    expect(values.observed).toBe(false);
+  });
+
   it('an error comes after the values before it', async () => {
     const values = concat(
       of(1, 2),
@@ -50,7 +73,7 @@ describe('the answers of an Observable', () => {
   it('a value is sent when it comes, not with the next one', async () => {
     const values = new Subject<number>();
     const sent: Reply[] = [];
-    const done = replyWithAll(values, async (reply) => void sent.push(reply), FOREVER);
+    const done = replyWithAll(values, async (reply) => sent.push(reply) > 0, FOREVER);
     values.next(1);
     await new Promise((resolve) => setImmediate(resolve));
     expect(sent).toEqual([{ kind: 'part', value: 1 }]);
@@ -66,13 +89,13 @@ describe('the answers of an Observable', () => {
     const end = new AbortController();
     const sent: Reply[] = [];
     const source = new Subject<number>();
-    const done = replyWithAll(source, async (reply) => void sent.push(reply), end.signal);
+    const done = replyWithAll(source, async (reply) => sent.push(reply) > 0, end.signal);
     const feeding = values.subscribe(source);
     end.abort(new Error('as asked'));
     await expect(done).rejects.toThrow('as asked');
     feeding.unsubscribe();
     expect(source.observed).toBe(false);
     const gone = AbortSignal.abort(new Error('before'));
-    await expect(replyWithAll(values, async () => undefined, gone)).rejects.toThrow('before');
+    await expect(replyWithAll(values, async () => true, gone)).rejects.toThrow('before');
   });
 });
