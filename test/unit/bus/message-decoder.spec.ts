@@ -108,6 +108,7 @@ describe('MessageDecoder', () => {
   it.each([
     ['a promise that fails', (): unknown => Promise.reject(new Error('later'))],
     ['a promise', (): unknown => Promise.resolve(1)],
+    // oxlint-disable-next-line unicorn/no-thenable -- as some libraries have promises
     ['what is like one', (): unknown => Object.fromEntries([['then', failing]])],
   ])('refuses %s from decode, and nobody else sees it fail', async (_, result) => {
     const unhandled: unknown[] = [];
