@@ -5,6 +5,7 @@ const [name] = process.argv.slice(2);
 if (SAMPLES.some((one) => one === name)) await import(`./${name}/main.ts`);
 else {
   console.error(`usage: npm run sample -- ${SAMPLES.join('|')}
-On RabbitMQ instead of in memory: EVENT_BUS_URL=amqp://guest:guest@127.0.0.1:5672 npm run sample -- …`);
+On RabbitMQ instead of in memory: EVENT_BUS_URL=amqp://guest:guest@127.0.0.1:5672 npm run sample -- …
+(python always needs RabbitMQ.)`);
   process.exitCode = 2;
 }

@@ -115,13 +115,13 @@ export class EventBus extends Described {
    * await bus.publish(new OrderCreated('42'));
    * @publicApi
    */
-  publish(topic: string, payload: unknown, options?: EventPublishOptions): Promise<PublishReceipt>;
   publish<T>(
     event: EventDefinition<T> | EventClass<T>,
     payload: T,
     options?: EventPublishOptions,
   ): Promise<PublishReceipt>;
   publish(event: object, options?: EventPublishOptions): Promise<PublishReceipt>;
+  publish(topic: string, payload: unknown, options?: EventPublishOptions): Promise<PublishReceipt>;
   publish(first: string | object, second?: unknown, third?: EventPublishOptions): Promise<PublishReceipt> {
     if (typeof first === 'string') return this.publisher.publish('events', first, second, third);
     return this.publishTyped('events', first, second, third);
@@ -133,13 +133,13 @@ export class EventBus extends Described {
    * @example await bus.broadcast('cache.invalidate', { key: 'prices' });
    * @publicApi
    */
-  broadcast(topic: string, payload: unknown, options?: EventPublishOptions): Promise<PublishReceipt>;
   broadcast<T>(
     event: EventDefinition<T> | EventClass<T>,
     payload: T,
     options?: EventPublishOptions,
   ): Promise<PublishReceipt>;
   broadcast(event: object, options?: EventPublishOptions): Promise<PublishReceipt>;
+  broadcast(topic: string, payload: unknown, options?: EventPublishOptions): Promise<PublishReceipt>;
   broadcast(first: string | object, second?: unknown, third?: EventPublishOptions): Promise<PublishReceipt> {
     if (typeof first === 'string') return this.publisher.publish('broadcasts', first, second, third);
     return this.publishTyped('broadcasts', first, second, third);

@@ -12,6 +12,7 @@ import { ConfigurationError, DecodeError, MessageTooLargeError } from '../core/e
 import { LIMITS } from '../core/limits.js';
 import { integer, oneOf, shape } from '../core/options.js';
 import type { EncodedBody, MessageHead, Serializer } from '../core/serializer.js';
+import { assertInner } from './inner-serializer.js';
 
 export interface CompressionOptions {
   /** What is written; both are read. Default `gzip`, which every client knows. */
@@ -63,6 +64,7 @@ const SHAPE = shape({
  * @example EventBusModule.forRoot({ serializer: compressed(new JsonSerializer(), { algorithm: 'brotli' }) })
  */
 export function compressed(inner: Serializer, options: CompressionOptions = {}): Serializer {
+  assertInner('compressed()', inner);
   const problems: string[] = [];
   SHAPE(options, 'compressed', problems);
   const { algorithm = 'gzip', level } = options;

@@ -5,6 +5,7 @@ import { encodedOf } from '../core/encoded-body.js';
 import { ConfigurationError, DecodeError } from '../core/errors.js';
 import type { EncodedBody, MessageHead, Serializer } from '../core/serializer.js';
 import { EncryptionKeys, type EncryptionOptions } from './encryption-keys.js';
+import { assertInner } from './inner-serializer.js';
 
 const CODING = 'aes256gcm';
 const CIPHER = 'aes-256-gcm';
@@ -36,6 +37,7 @@ const PURPOSE = 'nestjs-event-bus aes256gcm';
  * encrypted(compressed(new JsonSerializer()), { keys: { '2026-11': process.env.EVENT_KEY }, activeKeyId: '2026-11' })
  */
 export function encrypted(inner: Serializer, options: EncryptionOptions): Serializer {
+  assertInner('encrypted()', inner);
   if ((inner.contentEncodings ?? []).some((codings) => codingsOf(codings).includes(CODING)))
     throw new ConfigurationError('encrypted(encrypted(…)): a body is encrypted once. Leave out one of them.');
   if (inner.usesHeaders)
