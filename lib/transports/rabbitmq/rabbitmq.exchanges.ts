@@ -39,6 +39,7 @@ export function assertTypeName({ name, handler: { type } }: Exchange): void {
  */
 export class RabbitMqExchanges {
   private readonly known = new Map<string, Standing>();
+  private readonly types = new Map<string, string>();
   private readonly finding = new Map<string, Promise<Standing>>();
   private readonly told = new Map<string, Standing>();
 
@@ -74,8 +75,8 @@ export class RabbitMqExchanges {
       try {
         return await assertAs(connection, exchange, known);
       } catch (error) {
-        // if the broker has lost the type since, that has ended the connection, and on the next one it is found out
-        this.known.delete(name);
+        // if the broker has lost the type since, that has ended the connection, and on the next one it is found out, of all
+        this.forget(exchange.handler.type);
         throw error;
       }
     }
@@ -113,9 +114,14 @@ export class RabbitMqExchanges {
     }
   }
 
+  private forget(type: string): void {
+    for (const [name, one] of this.types) if (one === type) this.known.delete(name);
+  }
+
   private know(exchange: Exchange, standing: Standing): void {
     const { name, handler } = exchange;
     this.known.set(name, standing);
+    this.types.set(name, handler.type);
     const before = this.told.get(name);
     if (before === standing) return;
     this.told.set(name, standing);
