@@ -60,6 +60,8 @@ export class MessageDecoder {
     if (this.isFirstPlain && contentEncoding === undefined && contentType === this.first.contentType)
       return read(this.first, message);
     const type = mediaTypeOf(contentType);
+    // says something, but nothing that has a meaning: not the same as to say nothing
+    if (type === '' && contentType !== '') throw new DecodeError('The content type is not one that this bus decodes.');
     const coding = contentEncoding === undefined ? '' : joinCodings(codingsOf(contentEncoding));
     const serializer = this.readers.get(keyOf(type, coding));
     if (serializer) return read(serializer, message);

@@ -47,6 +47,12 @@ describe('MessageDecoder', () => {
 
   it.each<[string, Partial<Message>, string]>([
     ['another content type', { contentType: 'text/html' }, 'The content type is not one that this bus decodes.'],
+    [
+      'a type without a type',
+      { contentType: '; application/json' },
+      'The content type is not one that this bus decodes.',
+    ],
+    ['a type of blanks', { contentType: '  ' }, 'The content type is not one that this bus decodes.'],
     ['a packed body', { contentEncoding: 'gzip' }, 'The content encoding is not one that this bus decodes.'],
     ['a body that is too large', { body: Buffer.alloc(11) }, 'The body has 11 bytes; the limit is 10.'],
   ])('refuses %s', (_, fields, message) => {
