@@ -1,13 +1,7 @@
 import 'reflect-metadata';
 import { describe, expect, it } from '@jest/globals';
-import { type INestApplicationContext, Injectable } from '@nestjs/common';
-import {
-  type Connection,
-  EVENT_BUS_CONNECTION,
-  type EventBusService,
-  OnEvent,
-  type RabbitMqRaw,
-} from '../../lib/index.js';
+import { Injectable } from '@nestjs/common';
+import { type EventBusService, OnEvent } from '../../lib/index.js';
 import { Log } from '../../lib/testing/contract/log.js';
 import { bounded, until } from '../../lib/testing/contract/until.js';
 import type { FakeBroker } from './harness/fake-broker.js';
@@ -24,6 +18,7 @@ import {
 } from './harness/fake-broker.lab.js';
 import type { FakeConsumer } from './harness/fake-broker.queue.js';
 import { HeldWork } from './harness/fake-broker.work.js';
+import { roundTrip } from './harness/round-trip.js';
 
 const RECOVERED_MS = 5_000;
 const TIMED_OUT =
@@ -42,13 +37,6 @@ const resetLink = ({ channel }: FakeConsumer): void => channel.link.reset();
 /** How often the consumer of a group was taken away, as its bus tells. */
 function interruptionsOf(bus: EventBusService, group: string): number | undefined {
   return bus.stats().groups[group]?.interrupted;
-}
-
-/** What was written to the connection of the consumers before has arrived. */
-async function roundTrip(app: INestApplicationContext): Promise<void> {
-  const { consume } = app.get<Connection>(EVENT_BUS_CONNECTION).raw() as RabbitMqRaw;
-  const channel = await consume?.createChannel();
-  await channel?.close();
 }
 
 @Injectable()

@@ -4,6 +4,7 @@ import { Log } from '../../lib/testing/contract/log.js';
 import { bounded, until } from '../../lib/testing/contract/until.js';
 import { groupOf, heldOf, orderListener, range, withFakeBroker } from './harness/fake-broker.lab.js';
 import { HeldWork } from './harness/fake-broker.work.js';
+import { roundTrip } from './harness/round-trip.js';
 
 const endings = [
   ['its handler ends in time', true],
@@ -22,6 +23,7 @@ it.each(endings)(
       await Promise.all(range(total).map((n) => bus.publish('orders.created', n)));
       await work.begun(1);
       await until('as many as it may hold have come', () => heldOf(broker, group) === prefetch);
+      await roundTrip(app); // they come together with the answer that it consumes, after which it can be cancelled
       const [consumer] = broker.store.consumersOf(group);
       const isOfConsumer = ({ fields }: { readonly fields: Readonly<Record<string, unknown>> }): boolean =>
         fields.consumerTag === consumer?.tag;
