@@ -1,6 +1,6 @@
 import { ConfigurationError } from '../core/errors.js';
 import type { Exchange, ExchangeHandler } from '../core/exchange.js';
-import { nearest } from '../core/text.js';
+import { hint } from '../core/text.js';
 import type { Target } from '../core/transport.js';
 import { FanoutExchange } from '../exchanges/fanout.exchange.js';
 import { TopicExchange } from '../exchanges/topic.exchange.js';
@@ -84,8 +84,6 @@ export class BusExchanges {
   /** What to say of a name that is not in the options. */
   complaintAbout(name: unknown): string {
     if (typeof name !== 'string') return 'exchange must be the name of an exchange of this bus.';
-    const known = [...this.named.keys()];
-    const guess = nearest(name, known);
-    return `This bus has no exchange "${name}". ${guess === undefined ? `Known: ${known.join(', ')}.` : `Did you mean "${guess}"?`} Exchanges besides the main one are declared in the option exchanges.`;
+    return `This bus has no exchange "${name}". ${hint(name, [...this.named.keys()])} Exchanges besides the main one are declared in the option exchanges.`;
   }
 }

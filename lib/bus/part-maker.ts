@@ -2,7 +2,7 @@ import type { Constructor } from '../core/constructor.js';
 import { ConfigurationError } from '../core/errors.js';
 import type { ExchangeHandler } from '../core/exchange.js';
 import type { Serializer } from '../core/serializer.js';
-import { nearest } from '../core/text.js';
+import { hint } from '../core/text.js';
 import { createExchangeHandler, EXCHANGE_TYPES, type ExchangeType } from '../exchanges/exchange.factory.js';
 import { createSerializer } from '../serializers/serializer.factory.js';
 import type { EventBusOptions } from './event-bus.options.js';
@@ -52,9 +52,8 @@ export class PartMaker {
     if (own) return own;
     if ((EXCHANGE_TYPES as readonly string[]).includes(type)) return createExchangeHandler(type as ExchangeType);
     const known = [...EXCHANGE_TYPES, ...(await this.ownHandlers()).map((one) => one.type)];
-    const guess = nearest(type, known);
     throw new ConfigurationError(
-      `${path}.type is unknown. ${guess === undefined ? `Known: ${known.join(', ')}.` : `Did you mean "${guess}"?`} A rule of your own goes into exchangeHandlers.`,
+      `${path}.type is unknown. ${hint(type, known)} A rule of your own goes into exchangeHandlers.`,
     );
   }
 

@@ -1,4 +1,4 @@
-import { nearest } from './text.js';
+import { hint, nearest } from './text.js';
 
 /** Looks at one option and adds to `problems` what is wrong with it. Must never put the value itself into a text. */
 export type Check = (value: unknown, path: string, problems: string[]) => void;
@@ -115,10 +115,7 @@ export function shape(keys: Shape): Check {
         problems.push(`${at} is not an option.`);
         continue;
       }
-      const guess = nearest(key, Object.keys(keys));
-      problems.push(
-        `${at} is not an option.${guess === undefined ? ` Known: ${Object.keys(keys).join(', ')}.` : ` Did you mean "${guess}"?`}`,
-      );
+      problems.push(`${at} is not an option. ${hint(key, Object.keys(keys))}`);
     }
   };
 }

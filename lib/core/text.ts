@@ -51,6 +51,12 @@ export function nearest(name: string, candidates: readonly string[]): string | u
   return best;
 }
 
+/** Helps who has written a name that is unknown: the one that is meant most likely, else all that there are. */
+export function hint(name: unknown, known: readonly string[]): string {
+  const guess = typeof name === 'string' ? nearest(name, known) : undefined;
+  return guess === undefined ? `Known: ${known.join(', ')}.` : `Did you mean "${guess}"?`;
+}
+
 /** Whether `text` fits `glob`, in which `*` stands for any characters, dots included. Linear. */
 export function globMatches(glob: string, text: string): boolean {
   const parts = glob.split('*');

@@ -1,5 +1,5 @@
 import { ConfigurationError } from '../core/errors.js';
-import { nearest } from '../core/text.js';
+import { hint } from '../core/text.js';
 import type { TransportDefinition } from '../core/transport-definition.js';
 
 const BUILT_IN: readonly TransportDefinition[] = [
@@ -47,9 +47,6 @@ export class TransportRegistry {
     const definition = this.definitions.findLast((candidate) => candidate.type === type);
     if (definition) return { definition, options };
     const known = this.definitions.map((candidate) => candidate.type);
-    const guess = typeof type === 'string' ? nearest(type, known) : undefined;
-    throw new ConfigurationError(
-      `transport.type is unknown. ${guess === undefined ? `Known: ${known.join(', ')}.` : `Did you mean "${guess}"?`}`,
-    );
+    throw new ConfigurationError(`transport.type is unknown. ${hint(type, known)}`);
   }
 }
