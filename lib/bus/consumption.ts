@@ -8,12 +8,11 @@ import type { Middleware } from '../core/pipeline.js';
 import type { ConsumeEvents, Consumer, Source, Transport } from '../core/transport.js';
 import type { BusExchange, BusExchanges, ExchangeTarget } from './bus-exchanges.js';
 import type { GroupStats } from './event-bus.stats.js';
-import type { EventContext } from './event-context.js';
+import type { EmitEvent, EventContext } from './event-context.js';
 import type { GroupDefinition } from './group-definition.js';
 import { HandlerMatcher } from './handler-matcher.js';
 import type { MessageDecoder } from './message-decoder.js';
 import { BroadcastHub, PrivateRetries } from './private-delivery.js';
-import type { EventPublishOptions } from './publish-options.js';
 import { qualify, type ResolvedOptions } from './resolved-options.js';
 import { RunnerFactory } from './runner.factory.js';
 import type { Runner } from './runner.js';
@@ -24,7 +23,7 @@ export interface ConsumptionOptions {
   readonly exchanges: BusExchanges;
   readonly decoder: MessageDecoder;
   readonly logger: BusLogger;
-  readonly emit: (topic: string, payload: unknown, options: EventPublishOptions) => Promise<unknown>;
+  readonly emit: EmitEvent;
   readonly middleware?: readonly Middleware<EventContext>[] | undefined;
   /** Default: in the memory of this process. */
   readonly inbox?: InboxStore | undefined;

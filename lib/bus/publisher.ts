@@ -225,19 +225,17 @@ export class Publisher {
     const { unroutable: policy = unroutables.policy, timeoutMs = this.options.timeoutMs, signal } = options;
     const exchange = exchanges.get(options.exchange);
     const broadcast = kind === 'broadcasts';
-    if (policy === 'reject') counters.failed++;
-    else if (policy !== 'alternate-exchange') counters.confirmed++;
-    unroutables.meet({ exchange, broadcast, message: sent, returned, at: Date.now() }, policy);
-    if (policy === 'alternate-exchange') {
-      try {
+    try {
+      unroutables.meet({ exchange, broadcast, message: sent, returned, at: Date.now() }, policy);
+      if (policy === 'alternate-exchange') {
         const time = { end: timestamp + timeoutMs, timeoutMs, signal };
         await alternates.keep(exchange, sent, time, (target, m, o) => this.stage.send(target, m, o));
-      } catch (error) {
-        counters.failed++;
-        throw error;
       }
-      counters.confirmed++;
+    } catch (error) {
+      counters.failed++;
+      throw error;
     }
+    counters.confirmed++;
     return { id, topic, state: 'confirmed', routed: false };
   }
 
