@@ -12,7 +12,7 @@ const config: Config = {
   // lib must be a root too: collectCoverageFrom only sees untested files that lie under a root.
   globalSetup: '<rootDir>/test/support/brokers.ts',
   roots: ['<rootDir>/lib', '<rootDir>/sample', '<rootDir>/test'],
-  testMatch: ['<rootDir>/test/**/*.spec.ts'],
+  testMatch: ['<rootDir>/test/**/*.spec.ts', '<rootDir>/sample/**/*.spec.ts'],
   extensionsToTreatAsEsm: ['.ts'],
   // NodeNext sources import './x.js'; in lib/ that file is './x.ts'. '.js' first, for node_modules.
   moduleNameMapper: { '^(\\.{1,2}/.*)\\.js$': ['$1.js', '$1.ts'], ...(process.env.NEST === '11' && nest11) },

@@ -1,6 +1,6 @@
 import { Logger } from '@nestjs/common';
-import { EventBus } from './bus/event-bus.js';
 import type { EventBusParts } from './bus/event-bus.parts.js';
+import { HandlerScope } from './bus/handler-scope.js';
 import { isTransport, optionProblems } from './bus/option-checks.js';
 import { PartMaker } from './bus/part-maker.js';
 import { type ResolvedOptions, resolveOptions } from './bus/resolved-options.js';
@@ -11,6 +11,10 @@ import type { Connection, Transport } from './core/transport.js';
 import type { TransportFactory, TransportSettings } from './core/transport-definition.js';
 import { DEFAULT_BUS } from './event-bus.constants.js';
 import type { EventBusModuleOptions } from './event-bus.lifecycle.js';
+import { rendezvousOf } from './rendezvous/rendezvous.factory.js';
+import type { RendezvousService } from './rendezvous/rendezvous.service.js';
+import { CommandBus } from './rpc/command-bus.js';
+import { startupGate } from './startup/startup-gate.js';
 import { type ChosenTransport, TransportRegistry } from './transports/transport.registry.js';
 
 /** A transport of the options, ready to be built; or the user's own instance. */
@@ -20,7 +24,7 @@ export type Chosen =
 
 /** A bus with what it is made of. It is not connected: `bus.prepare()` does that, and whoever made it closes it. */
 export interface MadeBus extends EventBusParts {
-  readonly bus: EventBus;
+  readonly bus: CommandBus;
 }
 
 export interface MakeOptions extends Pick<EventBusParts, 'record'> {
@@ -40,19 +44,30 @@ export async function createEventBus(
   const options = await resolveAll(raw);
   const choice = await chooseTransport(raw, options);
   const maker = new PartMaker(raw, options, async (type) => new type());
+  const exchange = await maker.exchange();
+  const startup = maker.startup();
+  const logger = loggerOf(raw);
+  let found: RendezvousService | undefined;
+  const rendezvous = (): RendezvousService => {
+    found ??= rendezvousOf(bus, options, exchange, logger);
+    return found;
+  };
   const parts: EventBusParts = {
     name: DEFAULT_BUS,
     options,
-    exchange: await maker.exchange(),
+    exchange,
     exchanges: await maker.exchanges(),
     serializer: await maker.serializer(),
     accept: await maker.accept(),
     inbox: raw.inbox,
-    logger: loggerOf(raw),
+    scope: new HandlerScope(),
+    logger,
+    gate: startup && startupGate({ policy: startup, bus: DEFAULT_BUS, service: options.service, logger, rendezvous }),
     record,
     transport: 'own' in choice && borrow ? borrow(choice.own) : transportOf(choice, connectionOf(choice)),
   };
-  return { ...parts, bus: new EventBus(parts) };
+  const bus = new CommandBus(parts);
+  return { ...parts, bus };
 }
 
 /** @throws ConfigurationError with the problems of the bus and of its transport, all at once */

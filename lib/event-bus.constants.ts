@@ -1,5 +1,6 @@
 import { DeadLetterService } from './bus/dead-letter.service.js';
 import { EventBusService } from './event-bus.service.js';
+import { RendezvousService } from './rendezvous/rendezvous.service.js';
 
 /** Name of the bus when `forRoot` is given none. */
 export const DEFAULT_BUS = 'default';
@@ -21,6 +22,7 @@ const TOKENS = {
   transport: EVENT_BUS_TRANSPORT,
   service: EventBusService,
   deadLetters: DeadLetterService,
+  rendezvous: RendezvousService,
 } as const;
 
 export type EventBusTokenKind = keyof typeof TOKENS;

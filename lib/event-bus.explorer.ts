@@ -1,27 +1,27 @@
-import { UNBIND } from './bus/bound-pattern.js';
 import 'reflect-metadata';
 import { Injectable } from '@nestjs/common';
 import { DiscoveryService, MetadataScanner, ModuleRef } from '@nestjs/core';
 import { EventRegistry } from './bus/event-registry.js';
 import type { HandlerRegistration } from './bus/group-definition.js';
-import { CHECKS, HANDLER_POLICY_SHAPE } from './bus/option-checks.js';
+import { checkCommandHandler, describeCommandHandler } from './command-handler.description.js';
 import { ConfigurationError } from './core/errors.js';
-import { DEFAULTS } from './core/limits.js';
-import { ANY, bool, type Check, either, integer, listOf, oneOf, recordOf, shape, text } from './core/options.js';
-import { isStandardSchema } from './core/schema.js';
-import type { QueueSettings } from './core/transport.js';
-import { ON_EVENT_METADATA } from './decorators/metadata.js';
-import type { OnEventMetadata, OnEventOptions } from './decorators/on-event.decorator.js';
+import type { HandlerMetadata } from './decorators/handler-metadata.js';
+import { HANDLER_METADATA } from './decorators/metadata.js';
 import { DEFAULT_BUS } from './event-bus.constants.js';
+import {
+  checkEventHandler,
+  type DecoratedMethod,
+  describeEventHandler,
+  type NamingOptions,
+} from './event-handler.description.js';
 import { HandlerInvoker, type InstanceWrapper } from './handler-invoker.js';
 import { classifyNestError, explainNestError } from './nest-errors.js';
 import { modulesOf } from './nest-modules.js';
 
-export interface ExploreOptions {
+export interface ExploreOptions extends NamingOptions {
   readonly bus: string;
-  readonly service: string | undefined;
-  /** Whether names must outlive this process. */
-  readonly durable: boolean;
+  /** Name of the main exchange, without the namespace. */
+  readonly exchange: string;
   readonly globalEnhancers: boolean;
 }
 
@@ -29,47 +29,10 @@ interface Found {
   readonly wrapper: InstanceWrapper;
   readonly type: { readonly name: string };
   readonly method: string;
-  readonly metadata: readonly OnEventMetadata[];
+  readonly metadata: readonly HandlerMetadata[];
 }
 
-/** A value that the table of an AMQP method can hold, and that means the same to the broker. */
-const PLAIN: Check = (value, path, problems) => {
-  const isPlain = typeof value === 'string' || typeof value === 'boolean' || Number.isFinite(value);
-  if (!isPlain) problems.push(`${path} must be a string, a number or a boolean.`);
-};
-
-const OPTIONS_SHAPE = shape({
-  ...HANDLER_POLICY_SHAPE,
-  exchange: text(),
-  group: CHECKS.NAME,
-  delivery: oneOf(['shared', 'broadcast']),
-  ordered: oneOf(['key']),
-  startFrom: oneOf(['new', 'earliest']),
-  schema: (value, path, problems) => {
-    if (!isStandardSchema(value)) problems.push(`${path} must be a Standard Schema (zod, valibot, arktype, …).`);
-  },
-  headers: recordOf(ANY),
-  match: oneOf(['all', 'any']),
-  bus: text(),
-  renamedFrom: either((value) => (Array.isArray(value) ? listOf(CHECKS.NAME, 1) : CHECKS.NAME)),
-  unbind: UNBIND,
-  idempotent: either((value) => (typeof value === 'boolean' ? bool : shape({ windowMs: integer(1, 30 * 86_400_000) }))),
-  batch: (value, path, problems) => {
-    shape({ size: integer(1, 10_000), waitMs: integer(1, 600_000) })(value, path, problems);
-    const { size, waitMs } = (value ?? {}) as { readonly size?: unknown; readonly waitMs?: unknown };
-    if (size === undefined || waitMs === undefined) problems.push(`${path} needs size and waitMs.`);
-  },
-  rabbitmq: shape({
-    queue: text(/^[^\0]{1,255}$/, 'the name of a queue, at most 255 characters'),
-    queueType: oneOf(['quorum', 'classic']),
-    arguments: recordOf(PLAIN),
-    assert: oneOf(['assert', 'check', 'skip']),
-    bind: bool,
-  }),
-});
-const PATTERNS = listOf(text(), 1);
-
-/** Finds the methods with `@OnEvent` in all modules of the application and makes handlers of them. */
+/** Finds the methods with `@OnEvent` and `@OnCommand` in all modules of the application and makes handlers of them. */
 @Injectable()
 export class EventBusExplorer {
   private readonly registry = new EventRegistry();
@@ -95,13 +58,12 @@ export class EventBusExplorer {
     for (const { metadata, ...one } of mine) {
       const place = placeOf(one);
       const before = problems.length;
-      OPTIONS_SHAPE(metadata.options, `${place} options`, problems);
-      if (Array.isArray(metadata.pattern)) PATTERNS(metadata.pattern, `${place} pattern`, problems);
+      checkHandler(metadata, place, problems);
       if (problems.length > before) continue;
       try {
         const invoke = await this.invoker.create(one.wrapper, one.method, options.globalEnhancers);
         registrations.push({
-          ...this.describe(one, metadata, place, mine, options),
+          ...this.describe({ ...one, metadata }, place, mine, options),
           invoke,
           classify: classifyNestError,
           explain: explainNestError,
@@ -130,68 +92,21 @@ export class EventBusExplorer {
       return this.scanner.getAllMethodNames(prototype).flatMap((method) => {
         const callback = (instance as Record<string, unknown>)[method];
         if (typeof callback !== 'function') return [];
-        const metadata = Reflect.getMetadata(ON_EVENT_METADATA, callback) as readonly OnEventMetadata[] | undefined;
+        const metadata = Reflect.getMetadata(HANDLER_METADATA, callback) as readonly HandlerMetadata[] | undefined;
         return metadata ? [{ wrapper, type, method, metadata }] : [];
       });
     });
   }
 
   private describe(
-    { type, method }: Pick<Found, 'type' | 'method'>,
-    { pattern, options }: OnEventMetadata,
+    { metadata, ...one }: DecoratedMethod,
     place: string,
-    all: readonly { readonly type: object; readonly method: string; readonly metadata: OnEventMetadata }[],
-    { service, durable }: ExploreOptions,
+    all: readonly DecoratedMethod[],
+    options: ExploreOptions,
   ): Omit<HandlerRegistration, 'invoke'> {
-    const {
-      exchange,
-      group,
-      delivery = 'shared',
-      ordered,
-      startFrom,
-      headers,
-      match,
-      bus: _bus,
-      schema: ownSchema,
-      rabbitmq,
-      renamedFrom,
-      unbind,
-      idempotent,
-      batch,
-      ...policy
-    } = options;
-    const { patterns, event, schema } = this.registry.describe(pattern);
-    if (group !== undefined && delivery === 'broadcast') {
-      throw new ConfigurationError(
-        `group and delivery: 'broadcast' exclude each other: a broadcast reaches every instance.`,
-      );
-    }
-    if (group === undefined && durable && type.name.length <= 2) {
-      throw new ConfigurationError(
-        `the class is named "${type.name}", as minifiers do; its queue would change its name with the next build. Give it a group.`,
-      );
-    }
-    const rule = { ...(headers && { headers }), ...(match && { match }) };
-    return {
-      place,
-      group: group ?? defaultGroup(service, type, method, all, options),
-      delivery,
-      rules: patterns.map((one) => ({ pattern: one, ...rule })),
-      exchange,
-      policy,
-      ordered,
-      startFrom,
-      declare: rabbitmq?.assert,
-      queue: queueOf(rabbitmq),
-      renamedFrom: renamedFrom === undefined ? undefined : [renamedFrom].flat(),
-      unbind: unbind === undefined ? undefined : [unbind].flat(),
-      idempotent: idempotent
-        ? { windowMs: DEFAULTS.idempotencyWindowMs, ...(idempotent !== true && idempotent) }
-        : undefined,
-      batch,
-      event,
-      schema: ownSchema ?? schema,
-    };
+    return metadata.kind === 'command'
+      ? describeCommandHandler(metadata, place, options.exchange, this.registry)
+      : describeEventHandler({ ...one, metadata }, place, all, options, this.registry);
   }
 
   private assertKnownBuses(found: readonly Found[]): string[] {
@@ -223,20 +138,9 @@ export class EventBusExplorer {
   }
 }
 
-/** What the decorator says of the queue; undefined when it says nothing. */
-function queueOf({
-  queue,
-  queueType,
-  arguments: args,
-  bind,
-}: OnEventOptions['rabbitmq'] = {}): QueueSettings | undefined {
-  if (queue === undefined && queueType === undefined && args === undefined && bind === undefined) return undefined;
-  return {
-    ...(queue !== undefined && { name: queue }),
-    ...(queueType !== undefined && { type: queueType }),
-    ...(args !== undefined && { arguments: args }),
-    ...(bind !== undefined && { bind }),
-  };
+function checkHandler(metadata: HandlerMetadata, place: string, problems: string[]): void {
+  if (metadata.kind === 'command') checkCommandHandler(metadata, place, problems);
+  else checkEventHandler(metadata, place, problems);
 }
 
 /** The token under which each bus tells its name. */
@@ -249,20 +153,4 @@ function busNameOf(providers: ReadonlyMap<unknown, { readonly instance: unknown 
 
 function placeOf({ type, method, wrapper }: Pick<Found, 'type' | 'method' | 'wrapper'>): string {
   return `${type.name}.${method} (${wrapper.host?.metatype?.name ?? 'unknown module'})`;
-}
-
-/** `<service>.<Class>.<method>`; when a method has several decorators, each after the first is numbered. */
-function defaultGroup(
-  service: string | undefined,
-  type: { readonly name: string },
-  method: string,
-  all: readonly { readonly type: object; readonly method: string; readonly metadata: OnEventMetadata }[],
-  options: OnEventOptions,
-): string {
-  const twins = all.filter(
-    (one) => one.type === type && one.method === method && one.metadata.options.group === undefined,
-  );
-  // decorators are applied from the last to the first; the order of reading is the natural one
-  const position = twins.toReversed().findIndex((one) => one.metadata.options === options);
-  return `${service ?? 'app'}.${type.name}.${method}${position > 0 ? `.${position + 1}` : ''}`;
 }

@@ -24,6 +24,8 @@ export interface LifecycleParts {
   readonly bus: EventBusService;
   readonly options: EventBusModuleOptions;
   readonly transport: Transport;
+  /** Name of the main exchange, without the namespace. */
+  readonly exchange: string;
 }
 
 /** What the options hold for the Nest layer besides those of the bus. */
@@ -55,6 +57,7 @@ export class EventBusOpener implements OnModuleInit, OnApplicationShutdown {
       const registrations = await this.explorer.explore({
         bus: bus.name,
         service: options.service,
+        exchange: this.parts.exchange,
         durable: transport.capabilities.durable,
         globalEnhancers: options.globalEnhancers === 'inherit',
       });
@@ -72,8 +75,9 @@ export class EventBusOpener implements OnModuleInit, OnApplicationShutdown {
 
   private announce(registrations: readonly HandlerRegistration[]): void {
     const logger = this.parts.options.logger ?? this.logger;
-    for (const { rules, place, group } of registrations) {
-      logger.log(`Mapped {${rules.map((rule) => rule.pattern).join(', ')}} to ${place}, group ${group}`);
+    for (const { rules, place, group, command } of registrations) {
+      const asked = command ?? rules.map((rule) => rule.pattern).join(', ');
+      logger.log(`Mapped {${asked}} to ${place}, ${command === undefined ? 'group' : 'command'} ${group}`);
     }
   }
 

@@ -14,6 +14,7 @@ import { DEFAULT_BUS, type EventBusTokenKind, getEventBusToken } from './event-b
 import { EventBusExplorer } from './event-bus.explorer.js';
 import { type EventBusModuleOptions, EventBusOpener, EventBusStarter, LIFECYCLE_PARTS } from './event-bus.lifecycle.js';
 import { createBusProviders } from './event-bus.providers.js';
+import { EventContextModule } from './event-context.module.js';
 import { HandlerInvoker } from './handler-invoker.js';
 import { modulesOf } from './nest-modules.js';
 
@@ -94,6 +95,7 @@ const EXPORTED: readonly EventBusTokenKind[] = [
   'transport',
   'service',
   'deadLetters',
+  'rendezvous',
 ];
 
 function assemble(
@@ -109,7 +111,7 @@ function assemble(
   if (problems.length > 0) throw new ConfigurationError(problems);
   const core: DynamicModule = {
     module: EventBusCoreModule,
-    imports: [DiscoveryModule, ...imports],
+    imports: [DiscoveryModule, EventContextModule, ...imports],
     providers: [
       ...optionsProviders(getEventBusToken('options', name) as string),
       ...createBusProviders(name),
@@ -117,7 +119,7 @@ function assemble(
       HandlerInvoker,
       EventBusOpener,
     ],
-    exports: [...EXPORTED.map((kind) => getEventBusToken(kind, name)), LIFECYCLE_PARTS],
+    exports: [...EXPORTED.map((kind) => getEventBusToken(kind, name)), LIFECYCLE_PARTS, EventContextModule],
   };
   const runtime: DynamicModule = { module: EventBusRuntimeModule, imports: [core], providers: [EventBusStarter] };
   return { module: EventBusModule, global: isGlobal, imports: [core, runtime], exports: [core] };

@@ -1,17 +1,22 @@
 import type { Provider, Type } from '@nestjs/common';
 import { ModuleRef } from '@nestjs/core';
 import { DeadLetterService } from './bus/dead-letter.service.js';
+import { HandlerScope } from './bus/handler-scope.js';
 import { decoderOf } from './bus/message-decoder.js';
 import { PartMaker } from './bus/part-maker.js';
 import { qualify, type ResolvedOptions } from './bus/resolved-options.js';
 import type { ExchangeHandler } from './core/exchange.js';
 import type { Serializer } from './core/serializer.js';
 import type { Transport } from './core/transport.js';
-import { chooseTransport, connectionOf, loggerOf, resolveAll, transportOf } from './create-event-bus.js';
+import { type Chosen, connectionOf, loggerOf, resolveAll, transportOf } from './create-event-bus.js';
 import { getEventBusToken } from './event-bus.constants.js';
 import { EVENT_BUS_NAME } from './event-bus.explorer.js';
 import { type EventBusModuleOptions, LIFECYCLE_PARTS } from './event-bus.lifecycle.js';
-import { EventBusService } from './event-bus.service.js';
+import type { EventBusService } from './event-bus.service.js';
+import { BUS_SURROUNDINGS, type BusSurroundings, OUTSIDE } from './event-bus.surroundings.js';
+import { rendezvousOf } from './rendezvous/rendezvous.factory.js';
+import type { RendezvousService } from './rendezvous/rendezvous.service.js';
+import { startupGate } from './startup/startup-gate.js';
 
 /** What a bus is made of, each part under its own token, so that tests can replace it. */
 export function createBusProviders(name: string): readonly Provider[] {
@@ -27,7 +32,13 @@ export function createBusProviders(name: string): readonly Provider[] {
   return [
     { provide: EVENT_BUS_NAME, useValue: name },
     { provide: resolved, inject: [token('options')], useFactory: resolveAll },
-    { provide: chosen, inject: [token('options'), resolved], useFactory: chooseTransport },
+    { provide: BUS_SURROUNDINGS, useValue: OUTSIDE },
+    {
+      provide: chosen,
+      inject: [BUS_SURROUNDINGS, token('options'), resolved],
+      useFactory: (around: BusSurroundings, raw: EventBusModuleOptions, options: ResolvedOptions): Promise<Chosen> =>
+        around.chooseTransport(raw, options, name),
+    },
     {
       provide: parts,
       inject: [token('options'), resolved, ModuleRef],
@@ -68,6 +79,7 @@ export function createBusProviders(name: string): readonly Provider[] {
     {
       provide: instance,
       inject: [
+        BUS_SURROUNDINGS,
         token('options'),
         resolved,
         token('transport'),
@@ -75,8 +87,12 @@ export function createBusProviders(name: string): readonly Provider[] {
         others,
         token('serializer'),
         accepted,
+        HandlerScope,
+        parts,
+        ModuleRef,
       ],
       useFactory: (
+        around: BusSurroundings,
         raw: EventBusModuleOptions,
         options: ResolvedOptions,
         transport: Transport,
@@ -84,9 +100,16 @@ export function createBusProviders(name: string): readonly Provider[] {
         exchanges: Readonly<Record<string, ExchangeHandler>>,
         serializer: Serializer,
         accept: readonly Serializer[],
-      ) => {
+        scope: HandlerScope,
+        maker: PartMaker,
+        moduleRef: ModuleRef,
+      ): EventBusService => {
         const { inbox } = raw;
-        return new EventBusService({
+        const logger = loggerOf(raw);
+        const startup = maker.startup();
+        // which is made of the bus
+        const rendezvous = (): RendezvousService => moduleRef.get(token('rendezvous'));
+        return around.createBus({
           name,
           options,
           transport,
@@ -95,7 +118,9 @@ export function createBusProviders(name: string): readonly Provider[] {
           serializer,
           accept,
           inbox,
-          logger: loggerOf(raw),
+          scope,
+          logger,
+          gate: startup && startupGate({ policy: startup, bus: name, service: options.service, logger, rendezvous }),
         });
       },
     },
@@ -113,13 +138,24 @@ export function createBusProviders(name: string): readonly Provider[] {
         ),
     },
     {
+      provide: token('rendezvous'),
+      inject: [instance, token('options'), resolved, token('exchangeHandler')],
+      useFactory: (
+        bus: EventBusService,
+        raw: EventBusModuleOptions,
+        options: ResolvedOptions,
+        handler: ExchangeHandler,
+      ) => rendezvousOf(bus, options, handler, loggerOf(raw)),
+    },
+    {
       provide: LIFECYCLE_PARTS,
-      inject: [instance, token('options'), token('transport')],
-      useFactory: (bus: EventBusService, options: EventBusModuleOptions, transport: Transport) => ({
-        bus,
-        options,
-        transport,
-      }),
+      inject: [instance, token('options'), token('transport'), resolved],
+      useFactory: (
+        bus: EventBusService,
+        options: EventBusModuleOptions,
+        transport: Transport,
+        { exchange }: ResolvedOptions,
+      ) => ({ bus, options, transport, exchange: exchange.name }),
     },
   ];
 }

@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { EventBus } from './bus/event-bus.js';
+import { CommandBus } from './rpc/command-bus.js';
 
 /**
  * The event bus, as Nest injects it.
@@ -10,4 +10,4 @@ import { EventBus } from './bus/event-bus.js';
  * @publicApi
  */
 @Injectable()
-export class EventBusService extends EventBus {}
+export class EventBusService extends CommandBus {}

@@ -1,10 +1,11 @@
 import 'reflect-metadata';
 import { Injectable } from '@nestjs/common';
 import { ApplicationConfig, type ContextId, ContextIdFactory, ExternalContextCreator, ModuleRef } from '@nestjs/core';
-import { isObservable, lastValueFrom } from 'rxjs';
+import { catchError, isObservable, lastValueFrom, map } from 'rxjs';
 import { DeliveryContext } from './bus/event-context.js';
 import type { Handler } from './bus/handler.js';
-import { BatchError, ConfigurationError, DeadLetterError, RetryLaterError } from './core/errors.js';
+import { type HandlerValues, isAsyncIterable, isHandlerValues } from './bus/handler-values.js';
+import { BatchError, ChainTooDeepError, ConfigurationError, DeadLetterError, RetryLaterError } from './core/errors.js';
 import { CONTEXT_PARAM, hasDecoratedParams, PAYLOAD_PARAM } from './decorators/handler-params.js';
 import { PARAMS_METADATA } from './decorators/metadata.js';
 import { EventArgumentsHost } from './event-arguments-host.js';
@@ -29,6 +30,15 @@ type Invoke = Handler['invoke'];
 type Method = (...args: unknown[]) => unknown;
 type Enhanced = (...args: unknown[]) => Promise<unknown>;
 
+type Intercept = (
+  interceptors: readonly unknown[] | undefined,
+  args: readonly unknown[],
+  instance: object,
+  callback: Method,
+  next: () => Promise<unknown>,
+  type: string,
+) => Promise<unknown>;
+
 interface ExceptionsHandler {
   invokeCustomFilters(error: unknown, host: EventArgumentsHost): unknown;
 }
@@ -38,6 +48,7 @@ interface ContextCreatorSeams {
   getContextModuleKey(type: unknown): string;
   getParamValue(value: unknown, ...rest: unknown[]): Promise<unknown>;
   transformToResult(result: unknown): Promise<unknown>;
+  readonly interceptorsConsumer: { intercept: Intercept };
   readonly filtersContextCreator: {
     create(
       instance: object,
@@ -132,7 +143,8 @@ export class HandlerInvoker {
     const filters = filtersContextCreator.create(instance, callback, wrapper.host?.token ?? '', contextId, inquirerId);
     return async (...args) => {
       try {
-        return await target(...args);
+        const result = await target(...args);
+        return isHandlerValues(result) ? recoverable(result, (error) => recover(filters, error, args)) : result;
       } catch (error) {
         return recover(filters, error, args);
       }
@@ -144,15 +156,27 @@ export class HandlerInvoker {
     const base = globalEnhancers ? this.contexts : this.withoutGlobals();
     const seams = base as unknown as ContextCreatorSeams;
     assertSeams(seams);
-    const corrections: Pick<ContextCreatorSeams, 'getContextModuleKey' | 'getParamValue' | 'transformToResult'> = {
+    const { interceptorsConsumer } = seams;
+    const corrections: Omit<ContextCreatorSeams, 'filtersContextCreator'> = {
       // Nest looks among providers only and would skip class-based guards on controllers
       getContextModuleKey: () => wrapper.host?.token ?? '',
       // pipes are for the payload
       getParamValue: (value, ...rest) =>
         isContext(value) ? Promise.resolve(value) : seams.getParamValue.call(base, value, ...rest),
-      // an interceptor that completes without a value has handled the event
-      transformToResult: async (result) =>
-        isObservable(result) ? lastValueFrom(result, { defaultValue: undefined }) : result,
+      // with an interceptor it is an Observable: of how many of its values there is an answer, the request says
+      transformToResult: async (result) => result,
+      interceptorsConsumer: {
+        // it may settle the error of the handler, or call it again
+        intercept: (interceptors, args, instance, callback, next, type) =>
+          interceptorsConsumer.intercept(
+            interceptors,
+            args,
+            instance,
+            callback,
+            interceptors?.length ? () => forgetful(next, args[1]) : next,
+            type,
+          ),
+      },
     };
     return Object.assign(Object.create(base) as ExternalContextCreator, corrections);
   }
@@ -181,8 +205,25 @@ function isContext(value: unknown): boolean {
   return value instanceof DeliveryContext || (Array.isArray(value) && value[0] instanceof DeliveryContext);
 }
 
+/** A handler that threw has not succeeded: what it emitted is not published, even if a filter or an interceptor settles its error. */
+function forgetEmitted(error: unknown, given: unknown): void {
+  const contexts: readonly unknown[] = Array.isArray(given) ? given : [given];
+  const failed = error instanceof BatchError ? error.failures.map(({ index }) => contexts[index]) : contexts;
+  for (const context of failed) if (context instanceof DeliveryContext) context.forget();
+}
+
+/** Calls a handler that is inside of interceptors. */
+async function forgetful(handler: () => Promise<unknown>, given: unknown): Promise<unknown> {
+  const forget = (error: unknown): never => {
+    forgetEmitted(error, given);
+    throw error;
+  };
+  const result = await handler().catch(forget);
+  return isObservable(result) ? result.pipe(catchError(forget)) : result;
+}
+
 /** Errors that say what is to become of a delivery. */
-const SPEAKING = [DeadLetterError, RetryLaterError, BatchError];
+const SPEAKING = [DeadLetterError, RetryLaterError, BatchError, ChainTooDeepError];
 
 /**
  * Asks the filters. A value means handled. Nothing, or a filter that throws, leaves the original error to the retry
@@ -190,6 +231,7 @@ const SPEAKING = [DeadLetterError, RetryLaterError, BatchError];
  * async filter as handled.
  */
 async function recover(filters: ExceptionsHandler, error: unknown, args: readonly unknown[]): Promise<unknown> {
+  forgetEmitted(error, args[1]);
   let result: unknown;
   try {
     const given = await filters.invokeCustomFilters(error, new EventArgumentsHost(args));
@@ -202,10 +244,27 @@ async function recover(filters: ExceptionsHandler, error: unknown, args: readonl
   return result;
 }
 
+/** Asks the filters about an error that comes while the values are being read; what they make of it is the last value. */
+function recoverable(values: HandlerValues, ask: (error: unknown) => Promise<unknown>): HandlerValues {
+  if (isObservable(values)) {
+    const each = map((value: unknown) => (isAsyncIterable(value) ? recoverable(value, ask) : value));
+    return values.pipe(each, catchError(ask));
+  }
+  return (async function* () {
+    try {
+      yield* values;
+    } catch (error) {
+      yield await ask(error);
+    }
+  })();
+}
+
 function assertSeams(seams: Partial<ContextCreatorSeams>): void {
   const names = ['getContextModuleKey', 'getParamValue', 'transformToResult'] as const;
   const filters = seams.filtersContextCreator as { readonly create?: unknown } | undefined;
-  if (names.every((name) => typeof seams[name] === 'function') && typeof filters?.create === 'function') return;
+  const interceptors = seams.interceptorsConsumer as { readonly intercept?: unknown } | undefined;
+  const methods = [...names.map((name) => seams[name]), filters?.create, interceptors?.intercept];
+  if (methods.every((one) => typeof one === 'function')) return;
   throw new ConfigurationError(
     'This release of @nestjs/core is not supported: its ExternalContextCreator was rebuilt. Update nestjs-event-bus.',
   );

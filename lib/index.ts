@@ -1,4 +1,5 @@
 export type { EventBusStatus } from './bus/bus-lifecycle.js';
+export { Command, type CommandClass, type CommandDefinition, defineCommand } from './bus/command-definition.js';
 export {
   type DeadLetter,
   DeadLetterService,
@@ -6,6 +7,7 @@ export {
   type ReplayDeadLettersOptions,
 } from './bus/dead-letter.service.js';
 export type {
+  CachePolicy,
   ConsumeGroupOptions,
   EventBusOptions,
   ExchangeOptions,
@@ -25,6 +27,20 @@ export type {
 } from './bus/publish-options.js';
 export type { EventMessage, SubscribeHandler, SubscribeOptions } from './bus/subscriber.js';
 export type { Subscription } from './bus/subscription.js';
+export type {
+  CacheEntry,
+  CacheLimits,
+  CacheOverflow,
+  CachePredicate,
+  CacheTarget,
+  CacheWaitOptions,
+  RecordOptions,
+  SubscriptionCache,
+  WaitForManyMode,
+  WaitForManyOptions,
+  WaitForManyResult,
+  WaitForOneOptions,
+} from './bus/subscription-cache.js';
 export type { UnroutableMessage } from './bus/unroutable-message.js';
 export type { UnroutablePolicy } from './bus/unroutable-policy.js';
 export type { BindingIndex } from './core/binding-index.js';
@@ -41,6 +57,7 @@ export type { EncodedBody, MessageHead, Serializer } from './core/serializer.js'
 export type * from './core/transport.js';
 export type { TransportDefinition, TransportFactory, TransportSettings } from './core/transport-definition.js';
 export { Event } from './decorators/event.decorator.js';
+export { OnCommand, type OnCommandOptions } from './decorators/on-command.decorator.js';
 export { type EventPattern, OnEvent, type OnEventOptions } from './decorators/on-event.decorator.js';
 export { type LoadEventBusConfigOptions, loadEventBusConfig } from './event-bus.config.js';
 export {
@@ -60,12 +77,23 @@ export {
   type EventBusOptionsFactory,
 } from './event-bus.module.js';
 export { EventBusService } from './event-bus.service.js';
+export { EventContextHost } from './event-context.host.js';
 export { DirectExchange } from './exchanges/direct.exchange.js';
 export { FanoutExchange } from './exchanges/fanout.exchange.js';
 export { HeadersExchange } from './exchanges/headers.exchange.js';
 export { RTopicExchange } from './exchanges/rtopic.exchange.js';
 export { TopicExchange } from './exchanges/topic.exchange.js';
 export { InjectEventBus } from './inject-event-bus.decorator.js';
+export type { Member, MembershipChange } from './rendezvous/member.js';
+export { RendezvousService, type WaitUntilReadyOptions } from './rendezvous/rendezvous.service.js';
+export type {
+  OutgoingCommand,
+  RequestAllOptions,
+  RequestOptions,
+  RequestStreamOptions,
+  SendOptions,
+} from './rpc/command-options.js';
+export type { ReplyStream } from './rpc/reply-reader.js';
 export { BytesSerializer } from './serializers/bytes.serializer.js';
 export type { CloudEventAttributes, CloudEventValue } from './serializers/cloud-event.attributes.js';
 export {
@@ -84,6 +112,11 @@ export { type ProtobufOptions, ProtobufSerializer } from './serializers/protobuf
 export { SERIALIZER_NAMES, type SerializerName } from './serializers/serializer.factory.js';
 export { StructuredSerializer } from './serializers/structured.serializer.js';
 export { TextSerializer } from './serializers/text.serializer.js';
+export { fixedDelay } from './startup/fixed-delay.policy.js';
+export { handshakeBarrier } from './startup/handshake-barrier.policy.js';
+export { noWait } from './startup/no-wait.policy.js';
+export { policyChain } from './startup/policy-chain.js';
+export type * from './startup/startup-policy.js';
 export type { MemoryTransportOptions } from './transports/memory/memory.options.js';
 export { MemoryTransport } from './transports/memory/memory.transport.js';
 export type { RabbitMqRaw } from './transports/rabbitmq/rabbitmq.connection.js';

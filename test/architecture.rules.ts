@@ -11,13 +11,15 @@ interface Layer {
   readonly constantsOf?: readonly string[];
 }
 
-const LOWER = ['core', 'exchanges', 'serializers'];
+const LOWER = ['core', 'exchanges', 'serializers', 'startup'];
 const NEST = ['@nestjs/common', '@nestjs/core', 'rxjs'];
 
 /** DESIGN.md §6. A new folder under lib needs its line here. */
 const LAYERS: Readonly<Record<string, Layer>> = {
   core: { layers: [], packages: [] },
   exchanges: { layers: ['core'], packages: [] },
+  // what consumers wait for; the rendezvous of instances, which is above, it is given
+  startup: { layers: ['core'], packages: [] },
   serializers: { layers: ['core'], packages: ['msgpackr', 'protobufjs'] },
   'transports/*': { layers: ['core'], packages: [] },
   'transports/rabbitmq': { layers: ['core'], packages: ['amqplib', 'amqp-connection-manager'] },
@@ -25,12 +27,13 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   transports: { layers: ['core', 'transports/*'], packages: [] },
   bus: { layers: LOWER, packages: ['rxjs', 'reflect-metadata'] },
   rpc: { layers: [...LOWER, 'bus'], packages: [] },
+  rendezvous: { layers: [...LOWER, 'bus'], packages: ['rxjs'] },
   decorators: { layers: ['core', 'bus'], packages: ['@nestjs/common', 'reflect-metadata'], constantsOf: ['bus'] },
   // reads files; what options there are, it is told by the nest layer
   config: { layers: ['core'], packages: ['jsonc-parser'] },
   // the files directly in lib
   nest: {
-    layers: [...LOWER, 'transports', 'transports/*', 'bus', 'decorators', 'config'],
+    layers: [...LOWER, 'transports', 'transports/*', 'bus', 'rendezvous', 'rpc', 'decorators', 'config'],
     packages: [...NEST, 'reflect-metadata'],
   },
   // the entry for those who have @nestjs/microservices; nothing else may need it
@@ -38,7 +41,10 @@ const LAYERS: Readonly<Record<string, Layer>> = {
     layers: [...LOWER, 'bus', 'rpc', 'nest'],
     packages: [...NEST, '@nestjs/microservices'],
   },
-  testing: { layers: [...LOWER, 'transports', 'transports/*', 'bus', 'decorators', 'nest'], packages: NEST },
+  testing: {
+    layers: [...LOWER, 'transports', 'transports/*', 'bus', 'rendezvous', 'rpc', 'decorators', 'nest'],
+    packages: NEST,
+  },
 };
 
 /** Files that load modules which only users know. */

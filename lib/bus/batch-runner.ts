@@ -6,12 +6,14 @@ import type { GroupStats } from './event-bus.stats.js';
 import type { BatchOptions } from './group-definition.js';
 import type { GroupRunnerOptions } from './group-runner.js';
 import type { Handler } from './handler.js';
+import type { HandlerScope } from './handler-scope.js';
 import { countedOutcome, HandlerTimeouts, type Run } from './handler-timeouts.js';
 import type { Runner } from './runner.js';
 import { Settler } from './settler.js';
 
 export interface BatchRunnerOptions extends GroupRunnerOptions, BatchOptions {
   readonly handler: Handler;
+  readonly scope: HandlerScope;
 }
 
 interface Arrival {
@@ -38,8 +40,8 @@ export class BatchRunner implements Runner {
   private isStopped = false;
 
   constructor(private readonly options: BatchRunnerOptions) {
-    const { group, timeoutMs, counters, logger } = options;
-    this.settler = new Settler(group, counters, logger);
+    const { group, timeoutMs, counters, logger, watch } = options;
+    this.settler = new Settler(group, counters, logger, watch);
     this.timeouts = new HandlerTimeouts(
       timeoutMs,
       (run) => this.onTimeout(run),
@@ -123,7 +125,7 @@ export class BatchRunner implements Runner {
   private start(deliveries: readonly Delivery[]): void {
     this.running++;
     const run: BatchRun = {
-      batch: new Batch(deliveries.length, this.options.handler),
+      batch: new Batch(deliveries.length, this.options.handler, this.options.scope),
       open: new Set(deliveries),
       startedAt: Date.now(),
       isTimedOut: false,

@@ -1,7 +1,8 @@
-import { isObservable, lastValueFrom } from 'rxjs';
 import { BatchError, EventBusError } from '../core/errors.js';
 import type { EventContext } from './event-context.js';
 import type { Handler } from './handler.js';
+import type { HandlerScope } from './handler-scope.js';
+import { isHandlerValues, lastOf } from './handler-values.js';
 
 /** An item that takes part, with the way to tell its outcome. */
 interface Member {
@@ -31,6 +32,7 @@ export class Batch {
   constructor(
     size: number,
     private readonly handler: Pick<Handler, 'place' | 'invoke'>,
+    private readonly scope: HandlerScope,
   ) {
     this.awaited = new Set(Array.from({ length: size }, (_, index) => index));
   }
@@ -71,11 +73,8 @@ export class Batch {
   private async call(members: readonly Member[]): Promise<void> {
     let outcome: (index: number) => { readonly error: unknown } | undefined = () => undefined;
     try {
-      const result = await (this.handler as unknown as BatchHandler).invoke(
-        members.map(({ payload }) => payload),
-        members.map(({ context }) => context),
-      );
-      if (isObservable(result)) await lastValueFrom(result, { defaultValue: undefined });
+      const contexts = members.map(({ context }) => context);
+      await this.scope.run(contexts, this.invoke, members, contexts);
     } catch (error) {
       outcome = this.blame(error, members.length);
     }
@@ -85,6 +84,12 @@ export class Batch {
       else member.resolve();
     }
   }
+
+  private readonly invoke = async (members: readonly Member[], contexts: readonly EventContext[]): Promise<void> => {
+    const payloads = members.map(({ payload }) => payload);
+    const result = await (this.handler as unknown as BatchHandler).invoke(payloads, contexts);
+    if (isHandlerValues(result)) await lastOf(result, signalOf(members));
+  };
 
   /** Which items have failed, and with what. A BatchError that cannot be understood fails them all: none may be lost. */
   private blame(error: unknown, size: number): (index: number) => { readonly error: unknown } | undefined {
@@ -106,4 +111,9 @@ export class Batch {
     }
     return (index) => failures.get(index);
   }
+}
+
+/** They stop together. */
+function signalOf([first]: readonly Member[]): AbortSignal {
+  return first?.context.signal ?? new AbortController().signal;
 }

@@ -4,10 +4,17 @@ import { hint } from '../core/text.js';
 import type { Target } from '../core/transport.js';
 import { FanoutExchange } from '../exchanges/fanout.exchange.js';
 import { TopicExchange } from '../exchanges/topic.exchange.js';
+import { commandGroup } from './command-group.js';
 import { qualify, type ResolvedOptions } from './resolved-options.js';
 
 /** The only target of events. */
 export type ExchangeTarget = Extract<Target, { kind: 'exchange' }>;
+
+/** The target of one command. */
+export type CommandTarget = Extract<Target, { kind: 'group' }>;
+
+/** Commands whose target is remembered; forgotten together, so that endless new names cost no memory. */
+const REMEMBERED = 1_000;
 
 /** One exchange of a bus, with what belongs to it. */
 export interface BusExchange {
@@ -25,6 +32,7 @@ export class BusExchanges {
   readonly main: BusExchange;
   private readonly named = new Map<string, BusExchange>();
   private readonly alternateByName = new Map<string, BusExchange>();
+  private readonly commands = new Map<string, CommandTarget>();
 
   constructor(
     private readonly options: Pick<ResolvedOptions, 'exchange' | 'namespace'>,
@@ -67,6 +75,21 @@ export class BusExchanges {
   /** Where what no group of an exchange gets can go. */
   alternateOf({ name }: BusExchange): BusExchange | undefined {
     return this.alternateByName.get(`${name}.ae`);
+  }
+
+  /**
+   * The queue of a command.
+   *
+   * @throws ConfigurationError for a topic that can name none
+   */
+  commandTarget(topic: string): CommandTarget {
+    let target = this.commands.get(topic);
+    if (!target) {
+      target = { kind: 'group', group: qualify(this.options, commandGroup(this.main.name, topic)) };
+      if (this.commands.size >= REMEMBERED) this.commands.clear();
+      this.commands.set(topic, target);
+    }
+    return target;
   }
 
   /** One that groups may still be bound to, although it is not in the options any more: it is never declared for that. */

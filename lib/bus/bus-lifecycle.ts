@@ -9,10 +9,11 @@ import type { ActiveGroup, Consumption } from './consumption.js';
 import type { EventBusParts } from './event-bus.parts.js';
 import { defineGroups, type HandlerRegistration } from './group-definition.js';
 import { GroupRecordKeeper } from './group-record.keeper.js';
+import { StartGate } from './start-gate.js';
 
 export type EventBusStatus = 'idle' | 'starting' | 'up' | 'degraded' | 'down' | 'closed';
 
-/** Between two tries to start a consumer that the broker has refused: somebody has to mend it. */
+/** Between two tries to start what the broker or a startup policy has refused: somebody has to mend it. */
 const RESTART_MS = 10_000;
 const NO_LEFTOVERS = Object.freeze({ vanished: Object.freeze([]), stale: Object.freeze([]) });
 
@@ -28,6 +29,7 @@ export class BusLifecycle {
   private keeper: GroupRecordKeeper | undefined;
   /** Settles when the transport has connected, or cannot. Never rejects. */
   private connected: Promise<void> | undefined;
+  private readonly gate: StartGate | undefined;
   private readonly end = new AbortController();
   private endBy = 0;
 
@@ -37,13 +39,17 @@ export class BusLifecycle {
     private readonly exchanges: BusExchanges,
     private readonly alternates: AlternateQueues,
     /** Waits for publishes that the transport must not see as new ones when it closes. */
-    private readonly settle: (deadlineMs: number) => Promise<void>,
-  ) {}
+    private readonly settle: (deadlineMs: number) => Promise<unknown>,
+    /** Done as a part of the start, as soon as the transport has connected. */
+    private readonly onConnected: () => Promise<void>,
+  ) {
+    this.gate = parts.gate && new StartGate(parts.gate, parts.logger);
+  }
 
   get status(): EventBusStatus {
     if (this.phase === 'closed' || this.phase === 'idle') return this.phase;
     const { state } = this.parts.transport.connection;
-    if (this.phase === 'starting') return 'starting';
+    if (this.phase === 'starting' || this.gate?.isWaiting) return 'starting';
     if (state === 'blocked') return 'degraded';
     if (state !== 'up' || this.parts.transport.obstacle) return 'down';
     return [...this.consumption.groups].some((group) => group.state === 'recovering') ? 'degraded' : 'up';
@@ -59,6 +65,11 @@ export class BusLifecycle {
     return this.end.signal;
   }
 
+  /** Whether its consumers have been told to start. */
+  get hasBegun(): boolean {
+    return this.starting !== undefined;
+  }
+
   get isClosing(): boolean {
     return this.draining !== undefined || this.closing !== undefined;
   }
@@ -70,7 +81,7 @@ export class BusLifecycle {
 
   start(): Promise<void> {
     if (this.isClosing) return Promise.reject(new BusClosedError('start'));
-    this.starting ??= this.startConsumers();
+    this.starting ??= this.gate ? this.startBehind(this.gate) : this.startConsumers();
     return this.starting;
   }
 
@@ -99,6 +110,7 @@ export class BusLifecycle {
     const connected = transport.connect({ exchanges, sources }).then(
       () => {
         if (this.phase === 'starting') this.phase = 'ready';
+        return this.onConnected();
       },
       (error: unknown) => {
         // the transport goes on with what it can, and tells what it cannot
@@ -131,6 +143,25 @@ export class BusLifecycle {
         `consume.groups: there is no group "${name}" here. Names of groups are written without the namespace.`,
       );
     }
+  }
+
+  private async startBehind(gate: StartGate): Promise<void> {
+    if (this.parts.options.startup.mode === 'background') {
+      void this.startLater(gate);
+      return;
+    }
+    try {
+      await gate.pass();
+    } catch (error) {
+      this.starting = undefined; // nothing was started, so whoever calls `start` again may have more luck
+      throw error;
+    }
+    await this.startConsumers();
+  }
+
+  /** Never rejects: in the background consumers see for themselves that they start. */
+  private async startLater(gate: StartGate): Promise<void> {
+    if ((await gate.passAtLast(RESTART_MS, this.connected)) === 'open') await this.startConsumers();
   }
 
   private async startConsumers(): Promise<void> {
@@ -203,6 +234,7 @@ export class BusLifecycle {
   private async stopConsumers(): Promise<void> {
     const { deadlineMs } = this.parts.options.shutdown;
     this.endBy = Date.now() + deadlineMs;
+    this.gate?.close();
     this.keeper?.stop();
     await this.consumption.close(deadlineMs - farewellMs(deadlineMs));
     this.end.abort();

@@ -1,3 +1,4 @@
+import type { Delays } from '../core/delays.js';
 import { BusClosedError } from '../core/errors.js';
 import type { Binding, BindingRule } from '../core/exchange.js';
 import { describeError } from '../core/failure.js';
@@ -7,10 +8,13 @@ import type { Message } from '../core/message.js';
 import type { Middleware } from '../core/pipeline.js';
 import type { ConsumeEvents, Consumer, Source, Transport } from '../core/transport.js';
 import type { BusExchange, BusExchanges, ExchangeTarget } from './bus-exchanges.js';
+import type { DeliveryWatch } from './delivery-watch.js';
 import type { GroupStats } from './event-bus.stats.js';
 import type { EmitEvent, EventContext } from './event-context.js';
+import type { EventRegistry } from './event-registry.js';
 import type { GroupDefinition } from './group-definition.js';
 import { HandlerMatcher } from './handler-matcher.js';
+import type { HandlerScope } from './handler-scope.js';
 import type { MessageDecoder } from './message-decoder.js';
 import { BroadcastHub, PrivateRetries } from './private-delivery.js';
 import { qualify, type ResolvedOptions } from './resolved-options.js';
@@ -22,11 +26,16 @@ export interface ConsumptionOptions {
   readonly transport: Transport;
   readonly exchanges: BusExchanges;
   readonly decoder: MessageDecoder;
+  readonly scope: HandlerScope;
   readonly logger: BusLogger;
   readonly emit: EmitEvent;
+  readonly registry: EventRegistry;
   readonly middleware?: readonly Middleware<EventContext>[] | undefined;
   /** Default: in the memory of this process. */
   readonly inbox?: InboxStore | undefined;
+  readonly watch?: DeliveryWatch | undefined;
+  /** Default: timers. */
+  readonly delays?: Delays | undefined;
 }
 
 /** A group with all that makes it run in this process. */
@@ -43,9 +52,10 @@ export class ActiveGroup {
     readonly runner: Runner,
     matcher: HandlerMatcher,
     onGap?: () => void,
+    delays?: Delays,
   ) {
     this.wanted = matcher;
-    this.retries = new PrivateRetries(runner, onGap);
+    this.retries = new PrivateRetries(runner, onGap, definition.name, delays);
   }
 
   readonly wants = (message: Message): boolean => {
@@ -90,7 +100,9 @@ export class Consumption {
     const { handler } = this.exchangeOf(definition).events.exchange;
     const matcher = new HandlerMatcher(handler, definition.handlers);
     const runner = this.runners.create(definition, matcher);
-    const group = new ActiveGroup(definition, this.sourceOf(definition), runner, matcher, onGap && this.guarded(onGap));
+    const { delays } = this.parts;
+    const told = onGap && this.guarded(onGap);
+    const group = new ActiveGroup(definition, this.sourceOf(definition), runner, matcher, told, delays);
     this.groups.add(group);
     return group;
   }

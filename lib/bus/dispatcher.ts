@@ -1,6 +1,12 @@
-import { isObservable, lastValueFrom } from 'rxjs';
-import { ACK, type Delivery, RELEASE, type Settlement } from '../core/delivery.js';
-import { DeadLetterError, DecodeError, HandlerTimeoutError, RetryLaterError, ValidationError } from '../core/errors.js';
+import { ACK, type Delivery, type Failure, RELEASE, type Settlement } from '../core/delivery.js';
+import {
+  ChainTooDeepError,
+  DeadLetterError,
+  DecodeError,
+  HandlerTimeoutError,
+  RetryLaterError,
+  ValidationError,
+} from '../core/errors.js';
 import { toFailure } from '../core/failure.js';
 import { DEFAULTS, DEFERRAL_LEVELS_MS, LIMITS } from '../core/limits.js';
 import { compose, type Middleware } from '../core/pipeline.js';
@@ -9,9 +15,12 @@ import { validate } from '../core/schema.js';
 import { truncateBytes } from '../core/text.js';
 import type { GroupCounters } from './event-bus.stats.js';
 import { DeliveryContext, type EmitEvent, type EventContext } from './event-context.js';
+import type { EventRegistry } from './event-registry.js';
 import type { GroupInbox, InboxClaim } from './group-inbox.js';
 import type { Handler } from './handler.js';
 import type { HandlerMatcher } from './handler-matcher.js';
+import type { HandlerScope } from './handler-scope.js';
+import { isHandlerValues, lastOf } from './handler-values.js';
 import type { MessageDecoder } from './message-decoder.js';
 import { PrivateDelivery } from './private-delivery.js';
 
@@ -19,6 +28,9 @@ import { PrivateDelivery } from './private-delivery.js';
 const DUE_TOLERANCE_MS = 20;
 /** How far the clocks of two machines may be apart. */
 const CLOCK_MS = 3_600_000;
+const EXPIRED: Settlement = Object.freeze({ kind: 'ack', unhandled: 'expired' });
+const DUPLICATE: Settlement = Object.freeze({ kind: 'ack', unhandled: 'duplicate' });
+const UNMATCHED: Settlement = Object.freeze({ kind: 'ack', unhandled: 'unmatched' });
 
 export interface DispatcherOptions {
   readonly group: string;
@@ -31,7 +43,9 @@ export interface DispatcherOptions {
   /** Whether the transport can wait for any time, or only for declared ones. */
   readonly delay: 'exact' | 'levels';
   readonly counters: GroupCounters;
+  readonly scope: HandlerScope;
   readonly emit: EmitEvent;
+  readonly registry: EventRegistry;
   readonly middleware?: readonly Middleware<EventContext>[] | undefined;
   /** Answers requests with their failure; absent of groups that get none. */
   readonly refuse?: Handler['refuse'] | undefined;
@@ -52,15 +66,25 @@ export class Dispatcher {
    *
    * @param join takes the place of the handler: for a batch, whose handler is called once for many deliveries
    */
-  async handle(delivery: Delivery, join?: Handler['invoke']): Promise<Settlement> {
+  handle(delivery: Delivery, join?: Handler['invoke']): Promise<Settlement> {
+    const context = new DeliveryContext(delivery, this.options);
+    // all of it: a transport may deliver within a publish, and so within the scope of another handler
+    return this.options.scope.run(context, this.run, delivery, context, join);
+  }
+
+  private readonly run = async (
+    delivery: Delivery,
+    context: DeliveryContext,
+    join: Handler['invoke'] | undefined,
+  ): Promise<Settlement> => {
     const { message } = delivery;
-    const { counters, group, inbox } = this.options;
+    const { counters, inbox } = this.options;
     let handler: Handler | undefined;
     try {
       if (delivery.defect !== undefined) throw new DecodeError(delivery.defect);
       if (message.expiresAt !== undefined && message.expiresAt <= Date.now()) {
         counters.expired++;
-        return ACK;
+        return EXPIRED;
       }
       if (message.dueAt !== undefined && message.dueAt - Date.now() > DUE_TOLERANCE_MS) {
         assertBearable(message.dueAt);
@@ -70,18 +94,19 @@ export class Dispatcher {
       if (!handler) return this.unmatched(delivery);
       let payload = this.options.decoder.decode(message);
       if (handler.schema) payload = await validate(handler.schema, payload, `The payload for ${handler.place}`);
-      if (this.around || inbox) return await this.guarded(handler, payload, delivery, join);
-      const context = new DeliveryContext(delivery, group, this.options.emit);
+      if (this.around || inbox) return await this.guarded(handler, payload, delivery, context, join);
       const result = await (join ? join(payload, context) : handler.invoke(payload, context));
-      if (isObservable(result)) await lastValueFrom(result, { defaultValue: undefined });
+      if (isHandlerValues(result)) await lastOf(result, delivery.signal);
       this.assertInTime(delivery);
+      context.close();
       if (context.hasEmitted) await context.flush();
       counters.handled++;
-      return ACK;
+      return outcomeOf(context);
     } catch (error) {
+      context.discard();
       return this.failed(delivery, error, handler);
     }
-  }
+  };
 
   /** How to settle a delivery whose handler ran too long. */
   timedOut(delivery: Delivery): Settlement {
@@ -94,26 +119,32 @@ export class Dispatcher {
     handler: Handler,
     payload: unknown,
     delivery: Delivery,
+    context: DeliveryContext,
     join: Handler['invoke'] | undefined,
   ): Promise<Settlement> {
-    const { group, counters } = this.options;
+    const { counters } = this.options;
     const claim = this.claimFor(delivery);
     const answer = claim ? await claim.take() : 'new';
     if (answer === 'done') {
       counters.duplicates++;
-      return ACK;
+      return DUPLICATE;
     }
     if (answer === 'busy') return this.hop(delivery, Date.now() + DEFAULTS.inboxBusyMs, delivery.deferrals);
     if (answer === 'unknown') return this.hop(delivery, Date.now() + DEFAULTS.inboxFailedMs, delivery.deferrals);
     try {
-      const context = new DeliveryContext(delivery, group, this.options.emit);
       const last = async (): Promise<void> => {
-        const result = await (join ? join(payload, context) : handler.invoke(payload, context));
-        if (isObservable(result)) await lastValueFrom(result, { defaultValue: undefined });
+        try {
+          const result = await (join ? join(payload, context) : handler.invoke(payload, context));
+          if (isHandlerValues(result)) await lastOf(result, delivery.signal);
+        } catch (error) {
+          context.forget(); // a middleware may settle the error
+          throw error;
+        }
       };
       await (this.around ? this.around(context, last) : last());
       // one that was given up and succeeds after all has had its effect, and the inbox keeps it from having another one
       if (!claim) this.assertInTime(delivery);
+      context.close();
       if (context.hasEmitted) await context.flush();
     } catch (error) {
       await claim?.forget();
@@ -121,13 +152,15 @@ export class Dispatcher {
     }
     await claim?.done();
     counters.handled++;
-    return ACK;
+    return outcomeOf(context);
   }
 
-  /** None for a message without id, and none for a broadcast: it is meant for every instance. */
+  /** None for a message without id, none for a broadcast, which is meant for every instance, and none where an answer is awaited. */
   private claimFor(delivery: Delivery): InboxClaim | undefined {
-    const { id } = delivery.message;
-    return id === '' || delivery instanceof PrivateDelivery ? undefined : this.options.inbox?.open(id);
+    const { id, replyTo } = delivery.message;
+    return id === '' || replyTo !== undefined || delivery instanceof PrivateDelivery
+      ? undefined
+      : this.options.inbox?.open(id);
   }
 
   /** A run that was given up must leave no trace: the delivery comes again. */
@@ -139,11 +172,12 @@ export class Dispatcher {
   private failed(delivery: Delivery, error: unknown, handler?: Handler): Settlement {
     // aborted by the shutdown or with its channel, not by its own fault: it comes again, no attempt counted
     if (delivery.aborted && !isTimeout(delivery.signal.reason)) return RELEASE;
-    if (this.options.refuse?.(delivery.message, error)) return ACK;
+    if (this.options.refuse?.(delivery.message, error)) return refused(toFailure(error));
     if (error instanceof RetryLaterError) return this.defer(delivery, error);
     if (error instanceof DeadLetterError) return dead('not-retryable', error);
     if (error instanceof DecodeError) return dead('undecodable', error);
     if (error instanceof ValidationError) return dead('validation', error);
+    if (error instanceof ChainTooDeepError && isCauseOf(error, delivery)) return dead('chain-too-deep', error);
     const final = handler?.classify?.(error);
     if (final !== undefined)
       return dead(
@@ -166,9 +200,11 @@ export class Dispatcher {
 
   private unmatched(delivery: Delivery): Settlement {
     const { unmatched } = this.options;
-    if (!unmatched) return ACK;
+    if (!unmatched) return UNMATCHED;
     const error = new Error(`No handler of group "${this.options.group}" in this process understands the message.`);
     error.name = 'Unmatched';
+    // whoever waits for an answer does not wait for another version of the handler
+    if (this.options.refuse?.(delivery.message, error)) return refused(toFailure(error));
     // counted by itself: an instance of another version that understands it has all its attempts
     const { attempt, misses = 0 } = delivery;
     const delayMs = unmatched.delaysMs[misses];
@@ -201,6 +237,15 @@ export class Dispatcher {
   }
 }
 
+/** The handler has run to its end; of a request it may have been answered with an error. */
+function outcomeOf({ refusal }: DeliveryContext): Settlement {
+  return refusal ? refused(refusal) : ACK;
+}
+
+function refused(failure: Failure): Settlement {
+  return { kind: 'ack', unhandled: 'refused', failure };
+}
+
 function dead(reason: string, error: unknown, details?: string): Settlement {
   const failure = toFailure(error);
   if (details === undefined) return { kind: 'dead', reason, failure };
@@ -211,6 +256,11 @@ function dead(reason: string, error: unknown, details?: string): Settlement {
 /** Clocks differ; what asks for more than them was not published by a bus, and would wait for ever. */
 function assertBearable(dueAt: number): void {
   if (dueAt - Date.now() > LIMITS.deferMs + CLOCK_MS) throw new ValidationError('It is due in more than 30 days.');
+}
+
+/** Another item of its batch may be the cause, without which it fares better next time. */
+function isCauseOf({ depth }: ChainTooDeepError, { message }: Delivery): boolean {
+  return depth <= (message.depth ?? 0) + 1;
 }
 
 function isTimeout(reason: unknown): boolean {

@@ -28,6 +28,8 @@ export interface EventBusStats {
   readonly unroutable: number;
   /** Of those, what `popUnroutables()` will not give: there was no room. */
   readonly unroutableDropped: number;
+  /** Requests that wait for their answer. Absent of a bus that only has events. */
+  readonly pendingRequests?: number;
   readonly groups: Readonly<Record<string, GroupStats>>;
 }
 

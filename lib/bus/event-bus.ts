@@ -1,90 +1,86 @@
 import type { Observable } from 'rxjs';
 import { Described } from '../core/described.js';
 import { BusClosedError, ConfigurationError } from '../core/errors.js';
-import { AlternateQueues } from './alternate-queues.js';
-import { describeExchange, describeGroup } from './bus-description.js';
+import { describeBus } from './bus-description.js';
 import { BusExchanges } from './bus-exchanges.js';
 import { BusLifecycle, type EventBusStatus } from './bus-lifecycle.js';
 import { Consumption } from './consumption.js';
+import { type ControlChannel, controlChannelOf } from './control-channel.js';
 import type { EventBusParts } from './event-bus.parts.js';
-import { type EventBusStats, PublishCounters } from './event-bus.stats.js';
+import type { EventBusStats } from './event-bus.stats.js';
 import type { EventClass, EventDefinition } from './event-definition.js';
 import { EventRegistry } from './event-registry.js';
+import { GeneralCache } from './general-cache.js';
 import type { HandlerRegistration } from './group-definition.js';
 import { decoderOf } from './message-decoder.js';
 import { type ObserveOptions, observe } from './observe.js';
 import { publishAll } from './publish-all.js';
 import type { EventPublishOptions, OutgoingEvent, PublishAllResult, PublishReceipt } from './publish-options.js';
-import { Publisher, type PublishKind } from './publisher.js';
+import { Publishing } from './publishing.js';
+import { Recorder } from './recorder.js';
 import { type EventMessage, type SubscribeHandler, type SubscribeOptions, Subscriber } from './subscriber.js';
 import type { Subscription } from './subscription.js';
+import type { RecordOptions, SubscriptionCache } from './subscription-cache.js';
 import type { UnroutableMessage } from './unroutable-message.js';
-import { Unroutables } from './unroutables.js';
 
 /** The bus without Nest: publish, subscribe, status, and the steps of its life that the Nest layer calls in order. */
 export class EventBus extends Described {
+  /** What the instances on the main exchange tell each other. @internal */
+  readonly control: ControlChannel;
   protected readonly registry = new EventRegistry();
-  private readonly exchanges: BusExchanges;
-  private readonly counters = new PublishCounters();
-  private readonly unroutables: Unroutables;
-  private readonly publisher: Publisher;
+  protected readonly exchanges: BusExchanges;
+  protected readonly publishing: Publishing;
   private readonly consumption: Consumption;
   private readonly subscriber: Subscriber;
   private readonly lifecycle: BusLifecycle;
+  private readonly recorder: Recorder;
+  private readonly general: GeneralCache;
 
   constructor(private readonly parts: EventBusParts) {
     super();
-    const { options, transport, serializer, logger } = parts;
+    const { options, transport, logger } = parts;
     if (transport.capabilities.durable && options.service === undefined) {
       throw new ConfigurationError(
         `service is required with the ${transport.name} transport: it names the queues. Set { service: 'orders' } in EventBusModule.forRoot().`,
       );
     }
+    this.control = controlChannelOf(parts);
     const exchanges = new BusExchanges(options, parts.exchange, parts.exchanges);
     this.exchanges = exchanges;
-    const { maxMessageBytes, timeoutMs } = options.publish;
     const decoder = decoderOf(parts);
-    this.unroutables = new Unroutables({
-      publish: options.publish,
-      isKnown: transport.capabilities.unroutable,
+    this.publishing = new Publishing({
+      ...parts,
+      exchanges,
       decoder,
-      counters: this.counters,
-      logger,
-    });
-    const alternates = new AlternateQueues({
-      options,
-      exchanges,
-      transport,
+      registry: this.registry,
       sourceOf: (group) => this.consumption.findSource(group),
-    });
-    this.publisher = new Publisher({
-      service: options.service,
-      exchanges,
-      transport,
-      serializer,
-      timeoutMs,
-      unroutables: this.unroutables,
-      alternates,
-      maxMessageBytes,
-      counters: this.counters,
-      logger,
-      middleware: parts.publishMiddleware,
-      stage: parts.stage,
     });
     this.consumption = new Consumption({
       options,
       transport,
       exchanges,
       decoder,
+      scope: options.consume.asyncContext ? parts.scope : parts.scope.untracked(),
       logger,
-      emit: (topic, payload, o) => this.publish(topic, payload, o),
+      emit: this.publishing.emit,
+      registry: this.registry,
       middleware: parts.consumeMiddleware,
       inbox: parts.inbox,
+      watch: parts.watch,
+      delays: parts.delays,
     });
-    this.lifecycle = new BusLifecycle(parts, this.consumption, exchanges, alternates, (deadlineMs) =>
-      this.publisher.settle(deadlineMs),
+    this.lifecycle = new BusLifecycle(
+      parts,
+      this.consumption,
+      exchanges,
+      this.publishing.alternates,
+      (deadlineMs) => Promise.all([this.control.close(deadlineMs), this.publishing.settle(deadlineMs)]),
+      () => this.general.connected(),
     );
     this.subscriber = new Subscriber({ ...parts, exchanges }, this.consumption, this.registry);
+    this.recorder = new Recorder((pattern, handler, o) => this.subscribe(pattern, handler, o), logger);
+    exchanges.get(options.cache?.limits.exchange); // told now if there is none
+    this.general = new GeneralCache(options.cache, (patterns, o) => this.recorder.record(patterns, o));
   }
 
   /** Name of the bus: `default`, or the `name` given to `forRoot`. */
@@ -109,7 +105,7 @@ export class EventBus extends Described {
    * @throws ConfigurationError for a bad topic, header or option, or a class without `@Event`
    * @throws MessageTooLargeError, UnroutableError (`unroutable: 'reject'`), PublishRejectedError, BrokerBlockedError,
    *   PublishTimeoutError (outcome unknown if `sent`), ConnectionError (refused for good), TopologyConflictError (of the
-   *   exchange), BusClosedError
+   *   exchange), ChainTooDeepError (inside a handler), BusClosedError
    * @example
    * await bus.publish('orders.created', { id: '42' });
    * await bus.publish(new OrderCreated('42'));
@@ -123,8 +119,7 @@ export class EventBus extends Described {
   publish(event: object, options?: EventPublishOptions): Promise<PublishReceipt>;
   publish(topic: string, payload: unknown, options?: EventPublishOptions): Promise<PublishReceipt>;
   publish(first: string | object, second?: unknown, third?: EventPublishOptions): Promise<PublishReceipt> {
-    if (typeof first === 'string') return this.publisher.publish('events', first, second, third);
-    return this.publishTyped('events', first, second, third);
+    return this.publishing.events.publish('events', first, second, third);
   }
 
   /**
@@ -141,8 +136,7 @@ export class EventBus extends Described {
   broadcast(event: object, options?: EventPublishOptions): Promise<PublishReceipt>;
   broadcast(topic: string, payload: unknown, options?: EventPublishOptions): Promise<PublishReceipt>;
   broadcast(first: string | object, second?: unknown, third?: EventPublishOptions): Promise<PublishReceipt> {
-    if (typeof first === 'string') return this.publisher.publish('broadcasts', first, second, third);
-    return this.publishTyped('broadcasts', first, second, third);
+    return this.publishing.events.publish('broadcasts', first, second, third);
   }
 
   /**
@@ -153,7 +147,7 @@ export class EventBus extends Described {
    * @publicApi
    */
   publishAll(events: Iterable<OutgoingEvent> | AsyncIterable<OutgoingEvent>): Promise<PublishAllResult> {
-    return publishAll(events, this.parts.options.publish.window, (event) => this.publishOne(event));
+    return publishAll(events, this.parts.options.publish.window, (event) => this.publishing.events.publishOne(event));
   }
 
   /**
@@ -166,7 +160,7 @@ export class EventBus extends Described {
    * @publicApi
    */
   popUnroutables(): readonly UnroutableMessage[] {
-    return this.unroutables.pop();
+    return this.publishing.unroutables.pop();
   }
 
   /**
@@ -201,6 +195,40 @@ export class EventBus extends Described {
   }
 
   /**
+   * Keeps the events of a pattern, class or definition for whoever reads them or waits for them: a test, a script, a step of a
+   * conversation. Resolves when the binding is in force: what is published from then on is kept.
+   *
+   * Without `group` it has a private queue, and a lost connection can leave a gap (`onGap`). `capacity` (default 200) and
+   * `capacityBytes` (default 64 MiB) bound it; `overflow` says what then is dropped.
+   *
+   * @throws as `subscribe`
+   * @example
+   * const orders = await bus.record<Order>('orders.*');
+   * const { payload } = await orders.waitForOne(new OrderCreated('42'), { timeoutMs: 5_000 });
+   * @publicApi
+   */
+  record<T = unknown>(
+    pattern: string | readonly string[] | EventClass<T> | EventDefinition<T>,
+    options: RecordOptions = {},
+  ): Promise<SubscriptionCache<T>> {
+    return this.recorder.record(pattern, options);
+  }
+
+  /**
+   * The general cache of the option `cache`: the same one each time, until it is closed. With the policy `on-demand` it begins
+   * with the first call; when that fails, the next one tries again.
+   *
+   * @throws ConfigurationError when the option is not set, or `off`; else as `record`
+   * @example
+   * // EventBusModule.forRoot({ cache: { patterns: ['orders.#'], policy: 'on-connect' } })
+   * const { payload } = await (await bus.cache<Order>()).waitFor(({ topic }) => topic === 'orders.created');
+   * @publicApi
+   */
+  cache<T = unknown>(): Promise<SubscriptionCache<T>> {
+    return this.general.get() as Promise<SubscriptionCache<T>>;
+  }
+
+  /**
    * Starts the decorated consumers; needed only with `autoStart: false`. Idempotent.
    *
    * @publicApi
@@ -211,27 +239,13 @@ export class EventBus extends Described {
 
   /** Counters of this process since it started. @publicApi */
   stats(): EventBusStats {
-    return { ...this.counters.read(), groups: this.consumption.stats() };
+    return { ...this.publishing.counters.read(), groups: this.consumption.stats() };
   }
 
   /** What the bus is made of, for operators: names, numbers and states, never a secret. @publicApi */
   describe(): Readonly<Record<string, unknown>> {
-    const { name, options, transport, serializer } = this.parts;
-    const { leftovers } = this.lifecycle;
-    return {
-      name,
-      service: options.service,
-      namespace: options.namespace,
-      status: this.status,
-      exchange: describeExchange(this.exchanges.main),
-      exchanges: this.exchanges.declared.slice(1).map(describeExchange),
-      contentType: serializer.contentType,
-      transport: transport.describe(),
-      capabilities: transport.capabilities,
-      vanishedGroups: leftovers.vanished,
-      stalePatterns: leftovers.stale,
-      groups: [...this.consumption.groups].map(describeGroup),
-    };
+    const { parts, status, exchanges, consumption } = this;
+    return describeBus({ ...parts, status, exchanges, consumption, leftovers: this.lifecycle.leftovers });
   }
 
   /** What a log or a debugger prints: never a secret, never a payload. */
@@ -245,44 +259,31 @@ export class EventBus extends Described {
   }
 
   /** Stops consuming: by the deadline, what runs has ended or was given back. Idempotent. @internal */
-  drain(): Promise<void> {
-    return this.lifecycle.drain();
+  async drain(): Promise<void> {
+    this.recorder.end();
+    await Promise.all([this.control.depart(), this.lifecycle.drain()]);
   }
 
   /** Drains, sends what is buffered, closes. Idempotent. @internal */
-  close(): Promise<void> {
-    return this.lifecycle.close();
+  async close(): Promise<void> {
+    this.recorder.end();
+    await Promise.all([this.control.depart(), this.lifecycle.close()]);
   }
 
-  private publishTyped(
-    kind: PublishKind,
-    first: object,
-    second: unknown,
-    third: EventPublishOptions | undefined,
-  ): Promise<PublishReceipt> {
-    let definition: EventDefinition;
-    try {
-      definition = this.registry.get(first);
-    } catch (error) {
-      return Promise.reject(error);
-    }
-    if (definition === first || typeof first === 'function') {
-      return this.publisher.publish(kind, definition.topic, second, third, definition);
-    }
-    return this.publisher.publish(kind, definition.topic, first, second as EventPublishOptions | undefined, definition);
+  /** Whether everything is declared, and the consumers are still to be started by whoever boots the application. */
+  protected get isBootstrapping(): boolean {
+    return this.parts.options.autoStart && !this.lifecycle.hasBegun;
   }
 
-  private async publishOne(event: OutgoingEvent): Promise<PublishReceipt> {
-    const { topic, payload, options } = event as { topic?: unknown; payload?: unknown; options?: EventPublishOptions };
-    const prototype: unknown = Object.getPrototypeOf(event);
-    if (typeof topic === 'string' && (prototype === Object.prototype || prototype === null)) {
-      if (options?.background)
-        throw new ConfigurationError(
-          'publishAll waits for each event: leave background out, or publish them one by one.',
-        );
-      return this.publisher.publish('events', topic, payload, options, undefined, true);
-    }
-    const definition = this.registry.get(event);
-    return this.publisher.publish('events', definition.topic, event, undefined, definition, true);
+  /** Whether whoever starts it waits for the broker. */
+  protected get isStartAwaited(): boolean {
+    return this.parts.options.startup.mode === 'wait';
+  }
+
+  /** Whether a queue is consumed here, now or later. */
+  protected hasOwn(queue: string): boolean {
+    return [...this.consumption.groups].some(
+      ({ source, definition }) => source.group === queue && definition.policy.enabled,
+    );
   }
 }

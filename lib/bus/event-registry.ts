@@ -2,9 +2,19 @@ import 'reflect-metadata';
 import { ConfigurationError } from '../core/errors.js';
 import { EVENT_METADATA, type EventClass, type EventDefinition } from './event-definition.js';
 import type { Handler } from './handler.js';
+import type { EventPublishOptions } from './publish-options.js';
 
 export interface SubscribedEvent extends Pick<Handler, 'event' | 'schema'> {
   readonly patterns: readonly string[];
+}
+
+/** An event with all that was given to publish it. */
+export interface NamedEvent {
+  readonly topic: string;
+  readonly payload: unknown;
+  readonly options: EventPublishOptions | undefined;
+  /** What is known of it when it has a class or a definition. */
+  readonly definition: EventDefinition | undefined;
 }
 
 /** Knows which class or definition stands for which event on the wire. The wire never chooses a class. */
@@ -28,6 +38,20 @@ export class EventRegistry {
     throw new ConfigurationError(
       `${name || 'An anonymous class'} is not an event: decorate the class with @Event('some.topic'), or publish(topic, payload).`,
     );
+  }
+
+  /**
+   * What the arguments of `publish` mean: a topic, a class or a definition, with a payload; or an object of an `@Event` class.
+   *
+   * @throws ConfigurationError when the class has no `@Event`
+   */
+  toEvent(first: string | object, second: unknown, third: EventPublishOptions | undefined): NamedEvent {
+    if (typeof first === 'string') return { topic: first, payload: second, options: third, definition: undefined };
+    const definition = this.get(first);
+    const { topic } = definition;
+    if (definition === first || typeof first === 'function')
+      return { topic, payload: second, options: third, definition };
+    return { topic, payload: first, options: second as EventPublishOptions | undefined, definition };
   }
 
   /** What a subscription asks for: patterns, and for a class or definition the one event that it understands. */

@@ -38,6 +38,8 @@ export interface HandlerRegistration extends Handler, GroupTraits {
   /** Name of its group, without the namespace. */
   readonly group: string;
   readonly delivery: 'shared' | 'broadcast';
+  /** The topic of the command that it handles; absent: events. */
+  readonly command?: string | undefined;
   readonly policy: Omit<ConsumeGroupOptions, 'enabled'>;
 }
 
@@ -193,7 +195,14 @@ function checkKept(
 
 function checkAlone(name: string, handlers: readonly HandlerRegistration[], problems: string[]): void {
   const [first, second] = handlers;
-  if (!first || !second || !handlers.some(({ batch }) => batch)) return;
+  if (!first || !second) return;
+  const { command } = handlers.find((handler) => handler.command !== undefined) ?? {};
+  if (command !== undefined) {
+    problems.push(
+      `Command "${command}": ${first.place} and ${second.place} both handle it. A command has exactly one handler: use an event for what several do.`,
+    );
+  }
+  if (!handlers.some(({ batch }) => batch)) return;
   problems.push(
     `Group "${name}": ${first.place} and ${second.place} share it, and a batch goes to one handler. Give each its own group.`,
   );

@@ -3,6 +3,7 @@ import { Deque } from '../core/deque.js';
 import { HandlerTimeoutError } from '../core/errors.js';
 import type { BusLogger } from '../core/logger.js';
 import type { SharedPlaces } from './concurrency.js';
+import type { DeliveryWatch } from './delivery-watch.js';
 import type { Dispatcher } from './dispatcher.js';
 import type { GroupCounters, GroupStats } from './event-bus.stats.js';
 import { countedOutcome, HandlerTimeouts, type Run } from './handler-timeouts.js';
@@ -17,6 +18,7 @@ export interface GroupRunnerOptions {
   readonly dispatcher: Dispatcher;
   readonly counters: GroupCounters;
   readonly logger: BusLogger;
+  readonly watch?: DeliveryWatch | undefined;
 }
 
 interface DeliveryRun extends Run {
@@ -32,8 +34,8 @@ export class GroupRunner implements Runner {
   private isStopped = false;
 
   constructor(private readonly options: GroupRunnerOptions) {
-    const { group, timeoutMs, counters, logger } = options;
-    this.settler = new Settler(group, counters, logger);
+    const { group, timeoutMs, counters, logger, watch } = options;
+    this.settler = new Settler(group, counters, logger, watch);
     this.timeouts = new HandlerTimeouts(
       timeoutMs,
       ({ delivery }) => delivery.abort(new HandlerTimeoutError(group, timeoutMs)),

@@ -24,7 +24,7 @@ export class HandlerMatcher {
   }
 
   find(message: Message): Handler | undefined {
-    if (this.only) return this.only;
+    if (this.only) return understands(this.only, message) ? this.only : undefined;
     let handlers: readonly Handler[] | undefined;
     if (this.exchange.usesHeaders) handlers = this.search(message);
     else {

@@ -23,7 +23,7 @@ export class MessageDecoder {
    */
   constructor(
     serializers: readonly [Serializer, ...Serializer[]],
-    private readonly maxMessageBytes: number = LIMITS.messageBytes,
+    readonly maxMessageBytes: number = LIMITS.messageBytes,
   ) {
     this.first = serializers[0];
     for (const [index, serializer] of serializers.entries()) this.add(serializer, index);

@@ -1,22 +1,26 @@
-import { DEFAULTS } from '../core/limits.js';
+import { DEFAULTS, LIMITS } from '../core/limits.js';
 import {
   ANY,
+  anyText,
   bool,
   type Check,
   either,
   func,
   integer,
   listOf,
+  madeWithMethods,
   oneOf,
   recordOf,
   retryOption,
   type Shape,
   shape,
   text,
+  withMethods,
 } from '../core/options.js';
 import type { Transport } from '../core/transport.js';
 import { EXCHANGE_TYPES, isExchangeHandler } from '../exchanges/exchange.factory.js';
 import { SERIALIZER_NAMES } from '../serializers/serializer.factory.js';
+import { STARTUP_POLICY_CHECK } from '../startup/startup-policy.checks.js';
 import type { EventBusOptions, TransportOptions } from './event-bus.options.js';
 import { UNROUTABLE_POLICIES } from './unroutable-policy.js';
 
@@ -32,34 +36,6 @@ const GROUP_SHAPE = { concurrency: COUNT, prefetch: PREFETCH, timeoutMs: MS, ret
 
 function isObject(value: unknown): value is object {
   return (typeof value === 'object' && value !== null) || typeof value === 'function';
-}
-
-/** An object of the user's own that has all of these, or a class of such objects, which are looked at again when they are made. */
-function madeWithMethods(names: readonly string[]): Check {
-  const check = withMethods(names);
-  return (value, path, problems) => {
-    if (typeof value !== 'function') return check(value, path, problems);
-    if (!names.every((name) => mayHave(value, name))) check(value.prototype, path, problems);
-  };
-}
-
-/** A method that is a field is not on the prototype, but in the text of the class or of one above it. */
-function mayHave(type: object, name: string): boolean {
-  for (let one: unknown = type; typeof one === 'function'; one = Object.getPrototypeOf(one)) {
-    if (typeof one.prototype?.[name] === 'function') return true;
-    if (one.prototype && Function.prototype.toString.call(one).includes(name)) return true;
-  }
-  return false;
-}
-
-/** An object of the user's own that has all of these. */
-function withMethods(names: readonly string[]): Check {
-  return (value, path, problems) => {
-    const object = value as Readonly<Record<string, unknown>> | null | undefined;
-    const missing = names.filter((name) => typeof object?.[name] !== 'function');
-    if (missing.length > 0)
-      problems.push(`${path} must have the method${missing.length === 1 ? '' : 's'} ${missing.join(', ')}.`);
-  };
 }
 
 /** Whether a value from the options is a user's own transport. */
@@ -123,19 +99,40 @@ function exchangeChecks({ exchangeHandlers = [] }: Pick<EventBusOptions, 'exchan
 
 const loggerCheck = withMethods(['log', 'warn', 'error']);
 
+export const CACHE_LIMITS = {
+  capacity: COUNT,
+  capacityBytes: integer(1, 2 ** 40),
+  overflow: oneOf(['drop-oldest', 'drop-newest', 'error']),
+} as const;
+
+const cacheShape = shape({
+  ...CACHE_LIMITS,
+  patterns: either((value) => (typeof value === 'string' ? anyText : listOf(anyText, 1))),
+  policy: oneOf(['off', 'on-connect', 'on-demand']),
+  exchange: text(),
+});
+
+const cacheCheck: Check = (value, path, problems) => {
+  cacheShape(value, path, problems);
+  const { patterns, policy } = (value ?? {}) as { readonly patterns?: unknown; readonly policy?: unknown };
+  if (typeof value === 'object' && value !== null && patterns === undefined && policy !== 'off')
+    problems.push(`${path}.patterns is required: what the cache keeps. Set ['#'] for everything.`);
+};
+
 const OPTIONS: Shape = {
   service: PREFIX,
   namespace: PREFIX,
   transport: transportCheck,
   serializer: serializerCheck,
   accept: listOf(serializerCheck),
-  startup: shape({ mode: oneOf(['wait', 'background']), timeoutMs: MS }),
+  startup: shape({ mode: oneOf(['wait', 'background']), timeoutMs: MS, policy: STARTUP_POLICY_CHECK }),
   publish: shape({
     timeoutMs: MS,
     window: integer(1, 100_000),
     unroutable: oneOf(UNROUTABLE_POLICIES),
     unroutableStore: shape({ messages: COUNT, bytes: integer(1, 2 ** 40) }),
     onUnroutable: func,
+    maxDepth: integer(1, LIMITS.chainDepth),
     maxMessageBytes: integer(1, 128 * 1_048_576),
     buffer: shape({ messages: integer(0, 10_000_000), bytes: integer(0, 2 ** 40), onFull: oneOf(['reject', 'wait']) }),
   }),
@@ -143,10 +140,14 @@ const OPTIONS: Shape = {
     ...GROUP_SHAPE,
     enabled: either((value) => (Array.isArray(value) ? listOf(text()) : bool)),
     maxConcurrency: COUNT,
+    asyncContext: bool,
     unmatched: retryOption,
     groups: recordOf(shape({ ...GROUP_SHAPE, enabled: bool })),
   }),
+  request: shape({ timeoutMs: MS, errorStacks: bool }),
+  cache: cacheCheck,
   shutdown: shape({ deadlineMs: MS }),
+  rendezvous: shape({ leaseMs: integer(LIMITS.leaseMinMs, LIMITS.leaseMaxMs) }),
   inbox: withMethods(['claim', 'done', 'forget']),
   autoStart: bool,
   logger: loggerCheck,

@@ -5,6 +5,8 @@ import type { Serializer } from '../core/serializer.js';
 import { hint } from '../core/text.js';
 import { createExchangeHandler, EXCHANGE_TYPES, type ExchangeType } from '../exchanges/exchange.factory.js';
 import { createSerializer } from '../serializers/serializer.factory.js';
+import type { StartupFunction, StartupPolicy } from '../startup/startup-policy.js';
+import { makeStartupPolicy } from '../startup/startup-policy.maker.js';
 import type { EventBusOptions } from './event-bus.options.js';
 import { CHECKS } from './option-checks.js';
 import type { ResolvedExchange, ResolvedOptions } from './resolved-options.js';
@@ -43,6 +45,17 @@ export class PartMaker {
   /** What consumers read besides. */
   accept(): Promise<readonly Serializer[]> {
     return Promise.all((this.raw.accept ?? []).map((one, index) => this.serializerOf(one, `accept[${index}]`)));
+  }
+
+  /** What consumers wait for, to be made when they shall start: a class of the user's own may need the bus. */
+  startup(): (() => Promise<StartupPolicy | StartupFunction>) | undefined {
+    const input = this.raw.startup?.policy;
+    if (input === undefined) return undefined;
+    let policy: Promise<StartupPolicy | StartupFunction> | undefined;
+    return () => {
+      policy ??= makeStartupPolicy(input, (type, path) => this.made(type, path, ['waitUntilReady']), 'startup.policy');
+      return policy;
+    };
   }
 
   private async handlerOf({ type, handler }: ResolvedExchange, path: string): Promise<ExchangeHandler> {

@@ -1,3 +1,4 @@
+import { type Delays, sooner, TIMERS } from '../core/delays.js';
 import { ACK, type Delivery, LazySignal, RELEASE, type Settlement } from '../core/delivery.js';
 import type { Message } from '../core/message.js';
 import type { ConsumeEvents } from '../core/transport.js';
@@ -43,20 +44,31 @@ export class PrivateDelivery extends LazySignal implements Delivery {
     if (outcome.kind !== 'retry') return this.settleInner(outcome);
     const { dueAt, deferrals = this.deferrals, attempt } = outcome;
     const message = dueAt === undefined ? this.message : { ...this.message, dueAt };
-    const next = new PrivateDelivery(this.inner, this.owner, this.settleInner, message, attempt, deferrals);
-    this.owner.later(outcome.delayMs, next);
+    this.owner.later(outcome.delayMs, this.as(message, attempt, deferrals));
     return true;
+  }
+
+  /** The same one, when so much time was skipped. */
+  sooner(skippedMs: number): PrivateDelivery {
+    return this.as(sooner(this.message, skippedMs), this.attempt, this.deferrals);
+  }
+
+  private as(message: Message, attempt: number, deferrals: number): PrivateDelivery {
+    return new PrivateDelivery(this.inner, this.owner, this.settleInner, message, attempt, deferrals);
   }
 }
 
 /** Feeds a runner from a private queue, with retries in the process. */
 export class PrivateRetries implements ConsumeEvents {
-  private readonly timers = new Map<NodeJS.Timeout, Delivery>();
+  /** What waits, by the way to take it back. */
+  private readonly waiting = new Map<() => void, PrivateDelivery>();
   private isStopped = false;
 
   constructor(
     private readonly runner: Runner,
     private readonly onGap?: () => void,
+    private readonly group = '',
+    private readonly delays: Delays = TIMERS,
   ) {}
 
   deliver(
@@ -76,26 +88,28 @@ export class PrivateRetries implements ConsumeEvents {
     this.onGap?.();
   }
 
-  later(delayMs: number, delivery: Delivery): void {
+  later(delayMs: number, delivery: PrivateDelivery): void {
     if (this.isStopped) {
       this.giveUp(delivery);
       return;
     }
-    const timer = setTimeout(() => {
-      this.timers.delete(timer);
-      this.runner.deliver(delivery);
-    }, delayMs);
-    this.timers.set(timer, delivery);
+    const { group } = this;
+    const { attempt, message } = delivery;
+    const cancel = this.delays.later({ group, attempt, message }, delayMs, (skippedMs) => {
+      this.waiting.delete(cancel);
+      this.runner.deliver(skippedMs > 0 ? delivery.sooner(skippedMs) : delivery);
+    });
+    this.waiting.set(cancel, delivery);
   }
 
   /** What waits for its next attempt is given up: its queue goes with this process. */
   stop(): void {
     this.isStopped = true;
-    for (const [timer, delivery] of this.timers) {
-      clearTimeout(timer);
+    for (const [cancel, delivery] of this.waiting) {
+      cancel();
       this.giveUp(delivery);
     }
-    this.timers.clear();
+    this.waiting.clear();
   }
 
   private giveUp(delivery: Delivery): void {

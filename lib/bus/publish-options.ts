@@ -15,8 +15,9 @@ export interface EventPublishOptions {
   readonly headers?: Readonly<Record<string, string | number | boolean | undefined>>;
   /** Ordering key. */
   readonly key?: string;
+  /** Default inside a handler: that of the message that is handled, or else its id. Outside: none. */
   readonly correlationId?: string;
-  /** Id of the message that made this one be published. */
+  /** Id of the message that made this one be published. Default inside a handler: that of the message that is handled. */
   readonly causationId?: string;
   /** Not handled later than this, in milliseconds from now. */
   readonly expiresInMs?: number;

@@ -1,50 +1,28 @@
 import { withDeadline } from '../core/deadline.js';
-import { BusClosedError, ConfigurationError } from '../core/errors.js';
+import { BusClosedError, ConfigurationError, NoHandlerError } from '../core/errors.js';
 import type { BusLogger } from '../core/logger.js';
 import type { Message } from '../core/message.js';
-import { ANY, bool, type Check, integer, oneOf, shape, text } from '../core/options.js';
 import { compose, type Middleware } from '../core/pipeline.js';
 import { validate } from '../core/schema.js';
 import type { Serializer } from '../core/serializer.js';
 import type { Returned, Routed, Target, Transport, TransportPublishOptions } from '../core/transport.js';
 import type { AlternateQueues } from './alternate-queues.js';
-import type { BusExchanges, ExchangeTarget } from './bus-exchanges.js';
+import type { BusExchanges } from './bus-exchanges.js';
 import type { PublishCounters } from './event-bus.stats.js';
+import type { Emission } from './event-context.js';
 import type { EventDefinition } from './event-definition.js';
+import type { HandlerScope } from './handler-scope.js';
 import { MessageEncoder } from './message-encoder.js';
+import { PUBLISH_OPTIONS } from './publish-option-checks.js';
 import type { EventPublishOptions, PublishReceipt } from './publish-options.js';
-import { UNROUTABLE_POLICIES } from './unroutable-policy.js';
 import type { Unroutables } from './unroutables.js';
 
 const AS_THE_BUS: TransportPublishOptions = Object.freeze({});
 const WAIT: TransportPublishOptions = Object.freeze({ onFull: 'wait' });
 const NO_OPTIONS: EventPublishOptions = Object.freeze({});
 
-/** Of whatever realm. */
-const abortSignal: Check = (value, path, problems) => {
-  const { aborted, addEventListener } = (value ?? {}) as Partial<AbortSignal>;
-  if (typeof aborted !== 'boolean' || typeof addEventListener !== 'function')
-    problems.push(`${path} must be an AbortSignal.`);
-};
-
-const OPTIONS_SHAPE = shape({
-  exchange: text(),
-  id: text(/^[\x20-\x7e]{1,255}$/, '1 to 255 printable ASCII characters'),
-  type: text(/^[^\0]{1,255}$/, 'at most 255 characters'),
-  headers: ANY,
-  key: text(/^[^\0]{1,255}$/, 'at most 255 characters'),
-  correlationId: text(/^[^\0]{1,255}$/, 'at most 255 characters'),
-  causationId: text(/^[^\0]{1,255}$/, 'at most 255 characters'),
-  expiresInMs: integer(1, 2 ** 40),
-  delayMs: integer(0, 30 * 86_400_000),
-  timeoutMs: integer(1, 86_400_000),
-  unroutable: oneOf(UNROUTABLE_POLICIES),
-  signal: abortSignal,
-  background: bool,
-});
-
-/** To one member of each group, or to every instance. */
-export type PublishKind = 'events' | 'broadcasts';
+/** To one member of each group, to every instance, or to whoever handles the command. */
+export type PublishKind = 'events' | 'broadcasts' | 'commands';
 
 interface Stored {
   readonly state: 'confirmed' | 'stored';
@@ -70,7 +48,9 @@ export interface PublisherOptions {
   readonly unroutables: Unroutables;
   readonly alternates: AlternateQueues;
   readonly maxMessageBytes: number;
+  readonly maxDepth: number;
   readonly counters: PublishCounters;
+  readonly scope: HandlerScope;
   readonly logger: BusLogger;
   readonly middleware?: readonly Middleware<{ message: Message }>[] | undefined;
   /** Default: straight to the transport. */
@@ -94,6 +74,7 @@ export class Publisher {
   /**
    * @param definition what is known of the event when it has a class or a definition
    * @param wait for room in a full buffer, whatever the bus is set to
+   * @param emission for what a handler has emitted
    */
   publish(
     kind: PublishKind,
@@ -102,8 +83,9 @@ export class Publisher {
     options: EventPublishOptions = NO_OPTIONS,
     definition?: EventDefinition,
     wait = false,
+    emission?: Emission,
   ): Promise<PublishReceipt> {
-    const sent = this.publishNow(kind, topic, payload, options, definition, wait);
+    const sent = this.publishNow(kind, topic, payload, options, definition, wait, emission);
     if (this.mayGoTwice(options)) this.remember(sent);
     return sent;
   }
@@ -132,6 +114,7 @@ export class Publisher {
     options: EventPublishOptions,
     definition: EventDefinition | undefined,
     wait: boolean,
+    emission: Emission | undefined,
   ): Promise<PublishReceipt> {
     const { counters } = this.options;
     counters.published++;
@@ -139,11 +122,11 @@ export class Publisher {
     let outcome: Sent;
     try {
       if (options !== NO_OPTIONS) this.assertOptions(options);
-      const target = this.targetOf(kind, options.exchange);
-      target.exchange.handler.assertTopic(topic);
+      const target = this.targetOf(kind, topic, options);
       const schema = definition?.schema;
       const checked = schema ? await validate(schema, payload, `The payload for "${topic}"`) : payload;
-      message = this.encoder.encode(topic, checked, options, definition);
+      message = this.encoder.encode(topic, checked, this.options.scope.inherit(options, emission?.origin), definition);
+      if (emission) await emission.ready();
       if (options.background) return this.inBackground(kind, target, message, options);
       outcome = await this.send(target, message, transportOptions(options, wait));
     } catch (error) {
@@ -155,28 +138,36 @@ export class Publisher {
 
   private assertOptions(options: EventPublishOptions): void {
     const problems: string[] = [];
-    OPTIONS_SHAPE(options, 'publish options', problems);
+    PUBLISH_OPTIONS(options, 'publish options', problems);
     if (problems.length > 0) throw new ConfigurationError(problems);
     if (options.unroutable !== undefined) this.options.unroutables.assertKnown(options.unroutable);
   }
 
-  private targetOf(kind: PublishKind, name: string | undefined): ExchangeTarget {
-    const exchange = this.options.exchanges.get(name);
+  private targetOf(kind: PublishKind, topic: string, options: EventPublishOptions): Target {
+    const { exchanges } = this.options;
+    if (kind === 'commands') {
+      assertCommandOptions(options);
+      return exchanges.commandTarget(topic);
+    }
+    const exchange = exchanges.get(options.exchange);
     const target = exchange[kind];
-    if (target && exchange.keptBy === undefined) return target;
+    if (target && exchange.keptBy === undefined) {
+      target.exchange.handler.assertTopic(topic);
+      return target;
+    }
     throw new ConfigurationError(
       `"${exchange.name}" takes only what no group of its exchange gets. Publish to that exchange.`,
     );
   }
 
-  private send(target: ExchangeTarget, message: Message, options: TransportPublishOptions): Promise<Sent> {
+  private send(target: Target, message: Message, options: TransportPublishOptions): Promise<Sent> {
     if (this.around) return this.sendThrough(this.around, target, message, options);
     return this.stage.send(target, message, options);
   }
 
   private inBackground(
     kind: PublishKind,
-    target: ExchangeTarget,
+    target: Target,
     message: Message,
     options: EventPublishOptions,
   ): PublishReceipt {
@@ -222,6 +213,10 @@ export class Publisher {
   ): Promise<PublishReceipt> {
     const { id, topic, timestamp } = message;
     const { counters, exchanges, unroutables, alternates } = this.options;
+    if (kind === 'commands') {
+      counters.failed++;
+      throw new NoHandlerError(topic);
+    }
     const { unroutable: policy = unroutables.policy, timeoutMs = this.options.timeoutMs, signal } = options;
     const exchange = exchanges.get(options.exchange);
     const broadcast = kind === 'broadcasts';
@@ -254,6 +249,16 @@ export class Publisher {
     if (!outcome)
       throw new ConfigurationError('A publish middleware did not call next(); throw an error to refuse a message.');
     return outcome;
+  }
+}
+
+/** A command goes to its queue, or nowhere. */
+function assertCommandOptions(options: EventPublishOptions): void {
+  for (const name of ['exchange', 'unroutable'] as const) {
+    if (options[name] === undefined) continue;
+    throw new ConfigurationError(
+      `${name} is for events: a command goes to the one queue of its name, and rejects with a NoHandlerError when there is none.`,
+    );
   }
 }
 

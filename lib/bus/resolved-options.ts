@@ -4,9 +4,10 @@ import type { ExchangeHandler } from '../core/exchange.js';
 import { DEFAULTS, LIMITS } from '../core/limits.js';
 import { DEFAULT_RETRY, fixed, NO_RETRY, type RetryPolicy } from '../core/retry-policy.js';
 import { globMatches } from '../core/text.js';
-import type { ConsumeGroupOptions, EventBusOptions } from './event-bus.options.js';
+import type { CachePolicy, ConsumeGroupOptions, EventBusOptions } from './event-bus.options.js';
 import type { BatchOptions } from './group-definition.js';
 import { MAX_PREFETCH, optionProblems } from './option-checks.js';
+import type { RecordOptions } from './subscription-cache.js';
 import type { UnroutableMessage } from './unroutable-message.js';
 import type { UnroutablePolicy } from './unroutable-policy.js';
 
@@ -42,17 +43,24 @@ export interface ResolvedOptions {
     readonly unroutable: UnroutablePolicy;
     readonly unroutableStore: { readonly messages: number; readonly bytes: number };
     readonly onUnroutable?: (unroutable: UnroutableMessage) => unknown;
+    readonly maxDepth: number;
     readonly maxMessageBytes: number;
     readonly buffer: { readonly messages: number; readonly bytes: number; readonly onFull: 'reject' | 'wait' };
   };
   readonly consume: {
     readonly enabled: boolean | readonly string[];
     readonly maxConcurrency: number;
+    readonly asyncContext: boolean;
     readonly unmatched: RetryPolicy;
     readonly defaults: Omit<ConsumeGroupOptions, 'enabled'>;
     readonly groups: Readonly<Record<string, ConsumeGroupOptions>>;
   };
+  readonly request: { readonly timeoutMs: number; readonly errorStacks: boolean };
+  readonly cache:
+    | { readonly policy: CachePolicy; readonly patterns: readonly string[]; readonly limits: RecordOptions }
+    | undefined;
   readonly shutdown: { readonly deadlineMs: number };
+  readonly rendezvous: { readonly leaseMs: number };
   readonly autoStart: boolean;
 }
 
@@ -65,7 +73,7 @@ export function resolveOptions(raw: EventBusOptions = {}): ResolvedOptions {
   const problems = optionProblems(raw);
   if (problems.length > 0) throw new ConfigurationError(problems);
   const { startup, publish, consume, shutdown } = raw;
-  const { enabled, maxConcurrency, unmatched, groups, ...defaults } = consume ?? {};
+  const { enabled, maxConcurrency, asyncContext, unmatched, groups, ...defaults } = consume ?? {};
   return Object.freeze({
     service: raw.service,
     namespace: raw.namespace,
@@ -84,6 +92,7 @@ export function resolveOptions(raw: EventBusOptions = {}): ResolvedOptions {
         bytes: publish?.unroutableStore?.bytes ?? DEFAULTS.unroutableBytes,
       },
       ...(publish?.onUnroutable && { onUnroutable: publish.onUnroutable }),
+      maxDepth: publish?.maxDepth ?? DEFAULTS.maxDepth,
       maxMessageBytes: publish?.maxMessageBytes ?? LIMITS.messageBytes,
       buffer: {
         messages: publish?.buffer?.messages ?? DEFAULTS.bufferMessages,
@@ -94,13 +103,28 @@ export function resolveOptions(raw: EventBusOptions = {}): ResolvedOptions {
     consume: {
       enabled: enabled ?? true,
       maxConcurrency: maxConcurrency ?? DEFAULTS.maxConcurrency,
+      asyncContext: asyncContext ?? true,
       unmatched: unmatched === false ? NO_RETRY : (unmatched ?? UNMATCHED),
       defaults,
       groups: groups ?? {},
     },
+    request: {
+      timeoutMs: raw.request?.timeoutMs ?? DEFAULTS.requestTimeoutMs,
+      errorStacks: raw.request?.errorStacks ?? false,
+    },
+    cache: raw.cache && resolveCache(raw.cache),
     shutdown: { deadlineMs: shutdown?.deadlineMs ?? DEFAULTS.shutdownDeadlineMs },
+    rendezvous: { leaseMs: raw.rendezvous?.leaseMs ?? DEFAULTS.rendezvousLeaseMs },
     autoStart: raw.autoStart ?? true,
   });
+}
+
+function resolveCache({
+  patterns = [],
+  policy = 'on-demand',
+  ...limits
+}: NonNullable<EventBusOptions['cache']>): ResolvedOptions['cache'] {
+  return { policy, patterns: typeof patterns === 'string' ? [patterns] : patterns, limits };
 }
 
 function resolveExchange(raw: EventBusOptions['exchange']): ResolvedOptions['exchange'] {

@@ -24,7 +24,7 @@ export class RunnerFactory {
   }
 
   create(definition: GroupDefinition, matcher: HandlerMatcher): Runner {
-    const { options, transport, decoder, logger, emit, middleware } = this.parts;
+    const { options, transport, decoder, scope, logger, emit, registry, middleware, watch } = this.parts;
     const { name: group, policy, batch, delivery } = definition;
     const { concurrency, timeoutMs } = policy;
     const { places } = this;
@@ -39,13 +39,15 @@ export class RunnerFactory {
       decoder,
       delay: delivery === 'broadcast' ? 'exact' : transport.capabilities.delay,
       counters,
+      scope,
       emit,
+      registry,
       middleware,
       refuse: handler?.refuse && ((message, error) => handler.refuse?.(message, error) ?? false),
       inbox: this.inboxOf(definition),
     });
-    const common = { group, concurrency, timeoutMs, places, dispatcher, counters, logger };
-    return batch && handler ? new BatchRunner({ ...common, ...batch, handler }) : new GroupRunner(common);
+    const common = { group, concurrency, timeoutMs, places, dispatcher, counters, logger, watch };
+    return batch && handler ? new BatchRunner({ ...common, ...batch, handler, scope }) : new GroupRunner(common);
   }
 
   private inboxOf({ name, idempotent, renamedFrom, policy }: GroupDefinition): GroupInbox | undefined {

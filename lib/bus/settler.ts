@@ -2,6 +2,7 @@ import type { Delivery, Settlement } from '../core/delivery.js';
 import { describeError } from '../core/failure.js';
 import type { BusLogger } from '../core/logger.js';
 import { onOneLine } from '../core/text.js';
+import type { DeliveryWatch } from './delivery-watch.js';
 import type { GroupCounters } from './event-bus.stats.js';
 
 /** Carries out what was decided over the deliveries of one group; counts it, and says what people should know. */
@@ -10,6 +11,7 @@ export class Settler {
     private readonly group: string,
     private readonly counters: GroupCounters,
     private readonly logger: BusLogger,
+    private readonly watch?: DeliveryWatch,
   ) {}
 
   settle(delivery: Delivery, outcome: Settlement): void {
@@ -17,6 +19,7 @@ export class Settler {
     const settled = delivery.settle(outcome);
     if (settled === false) this.counters.stale++;
     else if (settled !== true) settled.then(this.onSettled, this.onFailed);
+    this.watch?.settled(this.group, delivery, outcome);
   }
 
   /** For one whose channel has gone before it was handled: it comes again, and there is nobody to tell. */

@@ -1,5 +1,5 @@
 import { Deque } from '../core/deque.js';
-import type { Message } from '../core/message.js';
+import { bytesOf, compact } from './kept-message.js';
 import type { Unrouted } from './unroutable-message.js';
 
 export interface UnroutableStoreOptions {
@@ -25,7 +25,7 @@ export class UnroutableStore {
   /** Keeps it. @returns how many were dropped for it, the oldest; itself, when it is larger than all the room */
   add(unrouted: Unrouted): number {
     const { messages, bytes } = this.limits;
-    const size = sizeOf(unrouted.message);
+    const size = bytesOf(unrouted.message);
     if (size > bytes) return 1;
     this.kept.push({ ...unrouted, message: compact(unrouted.message) });
     this.keptBytes += size;
@@ -45,23 +45,6 @@ export class UnroutableStore {
 
   private shift(): void {
     const oldest = this.kept.shift();
-    if (oldest) this.keptBytes -= sizeOf(oldest.message);
+    if (oldest) this.keptBytes -= bytesOf(oldest.message);
   }
-}
-
-/** What its parts of any length take. */
-function sizeOf({ body, topic, headers }: Message): number {
-  let bytes = body.byteLength + topic.length;
-  for (const name of Object.keys(headers)) {
-    const value = headers[name];
-    bytes += name.length + (typeof value === 'string' ? value.length : 8);
-  }
-  return bytes;
-}
-
-/** A small body is often a piece of a large buffer, which it would keep. */
-function compact(message: Message): Message {
-  const { body } = message;
-  if (body.byteLength === body.buffer.byteLength) return message;
-  return Object.freeze({ ...message, body: new Uint8Array(body) });
 }

@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module';
 import { dirname, isAbsolute, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { isClass } from '../core/constructor.js';
 import { ConfigurationError } from '../core/errors.js';
 import { nearest } from '../core/text.js';
 import { brokenIn, type ConfigNode, type ObjectNode, secretIn, toValue, type ValueNode } from './config-node.js';
@@ -72,14 +73,14 @@ export class ConfigModules {
     switch (node.kind) {
       case 'value': {
         const { value } = node;
-        const isModule = typeof value === 'string' && isAt(PLUG_INS, keys) && MODULE.test(value);
+        const isModule = typeof value === 'string' && isPlugIn(keys) && MODULE.test(value);
         return isModule
           ? this.module(node, {
               specifier: node,
               path,
               args: undefined,
               secret: undefined,
-              isMadeByBus: isAt(MADE_BY_THE_BUS, keys),
+              isMadeByBus: isMadeByBus(keys),
             })
           : node;
       }
@@ -130,7 +131,7 @@ export class ConfigModules {
       args = toValue(made, 'kept') as unknown[];
       secret = secretIn(made)?.writtenAs;
     }
-    return this.module(node, { specifier, path, args, secret, isMadeByBus: isAt(MADE_BY_THE_BUS, keys) });
+    return this.module(node, { specifier, path, args, secret, isMadeByBus: isMadeByBus(keys) });
   }
 
   private async module(node: ConfigNode, { specifier, path, args, secret, isMadeByBus }: Wanted): Promise<ConfigNode> {
@@ -195,6 +196,19 @@ export class ConfigModules {
   }
 }
 
+function isPlugIn(keys: readonly string[]): boolean {
+  return isAt(PLUG_INS, keys) || isPolicy(keys);
+}
+
+function isMadeByBus(keys: readonly string[]): boolean {
+  return isAt(MADE_BY_THE_BUS, keys) || isPolicy(keys);
+}
+
+/** They may be within each other, as items and as those of a chain. */
+function isPolicy([first, second, ...inner]: readonly string[]): boolean {
+  return first === 'startup' && second === 'policy' && inner.every((key) => key === '*' || key === 'policies');
+}
+
 function isAt(patterns: readonly string[], keys: readonly string[]): boolean {
   return patterns.some((pattern) => {
     const words = pattern.split('.');
@@ -212,13 +226,6 @@ async function make(exported: unknown, args: readonly unknown[] | undefined, isM
   if (!isClass(callable)) return args === undefined ? callable : callable(...args);
   if (args === undefined && isMadeByBus) return callable;
   return Reflect.construct(callable, args ?? []) as unknown;
-}
-
-function isClass(exported: Callable): boolean {
-  if (/^class\b/.test(Function.prototype.toString.call(exported))) return true;
-  // a class of an older language level
-  const { prototype } = exported as { readonly prototype?: unknown };
-  return typeof prototype === 'object' && prototype !== null && Object.getOwnPropertyNames(prototype).length > 1;
 }
 
 async function importFrom(from: string, specifier: string): Promise<Readonly<Record<string, unknown>>> {

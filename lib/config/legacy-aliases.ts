@@ -15,6 +15,20 @@ export const LEGACY_ALIASES: readonly LegacyAlias[] = [
   { key: 'exchange_handler', options: 'exchange.type', meaning: 'The type that the handler stands for.' },
   { key: 'serializer', options: 'serializer', meaning: 'JsonSerializer is json; the others are refused.' },
   { key: 'qos_prefetch', options: 'consume.prefetch', meaning: 'As it is, but from 1 on.' },
+  {
+    key: 'startup_policies',
+    options: 'startup.policy',
+    meaning:
+      'NoWait, FixedDelay, HandshakeBarrier and PolicyChain, as a chain; the others are refused. A barrier goes on after its timeout.',
+  },
+  { key: 'startup_policies_mode', options: 'startup.policy', meaning: 'The mode of the chain.' },
+  {
+    key: 'startup_policies_fail_fast',
+    options: 'startup.policy',
+    meaning: 'Whether its first failure ends the chain.',
+  },
+  { key: 'startup_policy', options: 'startup.policy', meaning: 'As one of startup_policies, which win.' },
+  { key: 'startup_policy_args', options: 'startup.policy', meaning: 'The args of startup_policy.' },
   { key: 'logger_name', options: 'logger', meaning: "The context of Nest's Logger." },
   { key: 'loglevel', options: 'logger', meaning: 'What is less severe is left out.' },
   {
@@ -28,9 +42,9 @@ export const LEGACY_ALIASES: readonly LegacyAlias[] = [
     key: 'plugins_path',
     meaning: 'No folder is searched; name a module where it is used: "serializer": "./plugins/zip.js#ZipSerializer".',
   },
-  { key: 'general_cache_policy', meaning: 'There is no general cache; subscribe with bus.observe(topic).' },
-  { key: 'general_routing_keys', meaning: 'There is no general cache; subscribe with bus.observe(topic).' },
-  { key: 'general_message_cls', meaning: 'There is no general cache; subscribe with bus.observe(topic).' },
+  { key: 'general_cache_policy', options: 'cache.policy', meaning: 'With a hyphen; off when absent.' },
+  { key: 'general_routing_keys', options: 'cache.patterns', meaning: 'The one pattern; general when absent.' },
+  { key: 'general_message_cls', meaning: 'Entries are what was decoded, of no class; remove it.' },
 ];
 
 export const LEGACY_EXCHANGE_TYPES: Readonly<Record<string, string>> = {
@@ -38,6 +52,12 @@ export const LEGACY_EXCHANGE_TYPES: Readonly<Record<string, string>> = {
   FanoutExchangeHandler: 'fanout',
   HeadersExchangeHandler: 'headers',
   XRTopicExchangeHandler: 'x-rtopic',
+};
+
+export const LEGACY_CACHE_POLICIES: Readonly<Record<string, string>> = {
+  off: 'off',
+  on_connect: 'on-connect',
+  on_demand: 'on-demand',
 };
 
 /** The names of serializers there: an own name, or why not. */

@@ -2,7 +2,14 @@ import type { BusLogger } from '../core/logger.js';
 import { integer, oneOf, text } from '../core/options.js';
 import { type ConfigNode, isNull, type ObjectNode, toValue } from './config-node.js';
 import type { ConfigProblems } from './config-problems.js';
-import { LEGACY_ALIASES, LEGACY_EXCHANGE_TYPES, LEGACY_LOG_LEVELS, LEGACY_SERIALIZERS } from './legacy-aliases.js';
+import {
+  LEGACY_ALIASES,
+  LEGACY_CACHE_POLICIES,
+  LEGACY_EXCHANGE_TYPES,
+  LEGACY_LOG_LEVELS,
+  LEGACY_SERIALIZERS,
+} from './legacy-aliases.js';
+import { LegacyStartup } from './legacy-startup.js';
 import { LeveledLogger, type LogLevel } from './leveled-logger.js';
 
 /** A name or address, and nothing that would change what the URL means. */
@@ -43,11 +50,13 @@ class LegacyConfig {
     this.transport();
     this.exchange();
     this.prefetch();
+    this.generalCache();
+    this.startup();
     this.logger();
     for (const { key, options, meaning } of LEGACY_ALIASES) {
       const node = this.given(key);
       if (options !== undefined || node === undefined || isDefault(key, node)) continue;
-      this.parts.warn(`${node.place.source.lineAt(node.place.offset)}: ${key} has no effect. ${meaning}`);
+      this.warn(node, `${key} has no effect. ${meaning}`);
     }
     return { ...this.root, entries: this.entries };
   }
@@ -77,11 +86,46 @@ class LegacyConfig {
 
   private prefetch(): void {
     const prefetch = this.given('qos_prefetch');
-    const consume = this.entries.get('consume');
     if (prefetch === undefined || this.conflicts('qos_prefetch', 'consume', 'prefetch')) return;
-    if (consume !== undefined && consume.kind !== 'object') return; // which is said
-    const entries = new Map([...(consume?.entries ?? []), ['prefetch', aliased(prefetch, 'qos_prefetch')] as const]);
-    this.entries.set('consume', { kind: 'object', place: consume?.place ?? prefetch.place, entries });
+    this.setWithin('consume', 'prefetch', aliased(prefetch, 'qos_prefetch'));
+  }
+
+  private startup(): void {
+    const several = this.given('startup_policies');
+    const one = this.given('startup_policy');
+    this.warnOfVain(several === undefined, 'There are no startup_policies.', [
+      'startup_policies_mode',
+      'startup_policies_fail_fast',
+    ]);
+    this.warnOfVain(one === undefined, 'There is no startup_policy.', ['startup_policy_args']);
+    const key = several ? 'startup_policies' : 'startup_policy';
+    if (this.conflicts(key, 'startup', 'policy')) return;
+    const startup = new LegacyStartup(this.parts.problems);
+    if (several) {
+      this.warnOfVain(true, 'There are startup_policies.', ['startup_policy']);
+      const mode = ['mode', 'startup_policies_mode', this.given('startup_policies_mode')] as const;
+      const failFast = ['failFast', 'startup_policies_fail_fast', this.given('startup_policies_fail_fast')] as const;
+      this.setWithin('startup', 'policy', startup.chain(several, key, [mode, failFast]));
+    } else if (one) {
+      const args = this.given('startup_policy_args');
+      const policy = startup.single({ type: one, typePath: key, args, argsPath: 'startup_policy_args' });
+      this.setWithin('startup', 'policy', policy);
+    }
+  }
+
+  private warnOfVain(isVain: boolean, reason: string, keys: readonly string[]): void {
+    for (const key of keys) {
+      const node = this.given(key);
+      if (isVain && node)
+        this.parts.warn(`${node.place.source.lineAt(node.place.offset)}: ${key} has no effect. ${reason}`);
+    }
+  }
+
+  private setWithin(option: string, key: string, node: ConfigNode): void {
+    const outer = this.entries.get(option);
+    if (outer !== undefined && outer.kind !== 'object') return; // which is said
+    const entries = new Map([...(outer?.entries ?? []), [key, node] as const]);
+    this.entries.set(option, { ...outer, kind: 'object', place: outer?.place ?? node.place, entries });
   }
 
   private exchange(): void {
@@ -103,6 +147,28 @@ class LegacyConfig {
     if (first) this.entries.set('exchange', { kind: 'object', place: first.place, entries });
   }
 
+  private generalCache(): void {
+    const policy = this.checked('general_cache_policy', (value, problems) =>
+      oneOf(Object.keys(LEGACY_CACHE_POLICIES))(value, 'general_cache_policy', problems),
+    );
+    const pattern = this.checked('general_routing_keys', (value, problems) =>
+      text()(value, 'general_routing_keys', problems),
+    );
+    for (const key of ['general_cache_policy', 'general_routing_keys']) if (this.conflicts(key, 'cache')) return;
+    if (policy === undefined || toValue(policy) === 'off') {
+      if (pattern) this.warn(pattern, 'general_routing_keys has no effect. general_cache_policy is off.');
+      return;
+    }
+    const alias = 'general_cache_policy';
+    const when: ConfigNode =
+      policy.kind === 'value' ? { ...policy, value: LEGACY_CACHE_POLICIES[String(policy.value)], alias } : policy;
+    const patterns: ConfigNode = pattern
+      ? aliased(pattern, 'general_routing_keys')
+      : { kind: 'value', place: policy.place, value: 'general', alias };
+    const entries = new Map([['policy', when] as const, ['patterns', patterns] as const]);
+    this.entries.set('cache', { kind: 'object', place: policy.place, entries });
+  }
+
   private logger(): void {
     const context = this.checked('logger_name', (value, problems) => text()(value, 'logger_name', problems));
     const level = this.checked('loglevel', (value, problems) =>
@@ -116,12 +182,8 @@ class LegacyConfig {
     const broken = all.find((node) => node.kind === 'broken');
     if (broken) return void this.entries.set('logger', broken);
     const target = file && toValue(file);
-    if (file && target !== 'nonlog' && target !== 'console') {
-      const { source, offset } = file.place;
-      this.parts.warn(
-        `${source.lineAt(offset)}: logfile has no effect. No file is written; give the application a logger that writes one.`,
-      );
-    }
+    if (file && target !== 'nonlog' && target !== 'console')
+      this.warn(file, 'logfile has no effect. No file is written; give the application a logger that writes one.');
     const least: LogLevel =
       target === 'nonlog' ? 'none' : (LEGACY_LOG_LEVELS[String(level && toValue(level))] ?? 'debug');
     const base = this.parts.logger(context && String(toValue(context)));
@@ -155,6 +217,10 @@ class LegacyConfig {
     return true;
   }
 
+  private warn({ place }: ConfigNode, what: string): void {
+    this.parts.warn(`${place.source.lineAt(place.offset)}: ${what}`);
+  }
+
   private refuse(option: string, { place }: ConfigNode, complaint: string): void {
     this.parts.problems.add(place, complaint);
     this.entries.set(option, { kind: 'broken', place, complaint });
@@ -167,6 +233,5 @@ function aliased(node: ConfigNode, alias: string): ConfigNode {
 
 /** What it does is what is done anyway. */
 function isDefault(key: string, node: ConfigNode): boolean {
-  const value = toValue(node);
-  return (key === 'auto_reconnect' && value === true) || (key === 'general_cache_policy' && value === 'off');
+  return key === 'auto_reconnect' && toValue(node) === true;
 }

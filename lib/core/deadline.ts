@@ -33,6 +33,19 @@ export function withDeadline<T>(work: Promise<T>, ms: number, error: () => Error
   });
 }
 
+/**
+ * Settles like `work`, or rejects with the reason of `signal`. The work itself goes on and its late outcome is dropped, so
+ * use it only where that is harmless.
+ */
+export function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise<T>((resolve, reject) => {
+    const giveUp = (): void => reject(signal.reason);
+    if (signal.aborted) giveUp();
+    else signal.addEventListener('abort', giveUp, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', giveUp));
+  });
+}
+
 /** Resolves after `ms`, or at once when `signal` aborts; never rejects. */
 export function pause(ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {

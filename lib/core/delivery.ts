@@ -16,7 +16,13 @@ export interface Failure {
  * - `release`: given back untouched, no attempt counted; for shutdown, never for a failure.
  */
 export type Settlement =
-  | { readonly kind: 'ack' }
+  | {
+      readonly kind: 'ack';
+      /** Why no handler has done it. Absent: one has. Nothing to a transport. */
+      readonly unhandled?: 'expired' | 'duplicate' | 'unmatched' | 'refused';
+      /** What a request was answered with instead. Nothing to a transport. */
+      readonly failure?: Failure;
+    }
   | {
       readonly kind: 'retry';
       readonly delayMs: number;

@@ -1,37 +1,24 @@
-export interface EventBusErrorOptions extends ErrorOptions {
-  /** Whether doing the same again may succeed. */
-  readonly retryable?: boolean;
-}
+import { EventBusError, type EventBusErrorOptions } from './event-bus.error.js';
 
-/**
- * The root of all errors of this library. `code` is stable; `retryable` says whether doing the same again may help.
- * Texts name topics, groups, handlers and options, never payloads, credentials or URLs.
- *
- * @publicApi
- */
-export class EventBusError extends Error {
-  readonly code: string;
-  readonly retryable: boolean;
+export * from './cache.errors.js';
+export * from './chain.errors.js';
+export * from './event-bus.error.js';
+export * from './rendezvous.errors.js';
+export * from './rpc.errors.js';
+export * from './startup.errors.js';
 
-  constructor(code: string, message: string, options: EventBusErrorOptions = {}) {
-    super(message, options);
-    this.name = new.target.name;
-    this.code = code;
-    this.retryable = options.retryable ?? false;
-  }
-}
-
-/** The bus or its transport is closed, or closing. If `sent`, the outcome of a publish is unknown; else nothing was sent. */
+/** The bus, its transport or a part of it is closed, or closing. If `sent`, the outcome of a publish is unknown; else nothing was sent. */
 export class BusClosedError extends EventBusError {
   /** Whether the bytes had been handed to the broker. */
   readonly sent: boolean;
 
-  constructor(what: string, sent = false) {
+  /** @param closed what of the bus is closed, when not all of it */
+  constructor(what: string, sent = false, closed = 'the event bus') {
     super(
       'BUS_CLOSED',
       sent
         ? 'The event bus was closed before the broker had confirmed the event: the outcome is unknown. Publish again with the same id; idempotent consumers handle it once.'
-        : `Cannot ${what}: the event bus is closed.`,
+        : `Cannot ${what}: ${closed} is closed.`,
     );
     this.sent = sent;
   }
@@ -47,23 +34,6 @@ export class UnroutableError extends EventBusError {
         ? `No group is bound to exchange "${exchange}" for topic "${topic}". Deploy the subscriber first, or publish with { unroutable: 'warn' }.`
         : `No group is bound to exchange "${exchange}" for topic "${topic}", and no queue to its alternate exchange "${alternate}", which should have kept it. Bind one there, or have it declared here with assert: 'assert'.`,
     );
-  }
-}
-
-/** A command whose queue does not exist: no process that handles it has ever run. Nothing was stored anywhere. */
-export class NoHandlerError extends EventBusError {
-  constructor(topic: string) {
-    super(
-      'NO_HANDLER',
-      `Nobody handles the command "${topic}": its queue does not exist. Deploy its handler first, and look for a typing error in the name.`,
-    );
-  }
-}
-
-/** No answer to a request in time. Its handler may have run; it is not started later than this. */
-export class RequestTimeoutError extends EventBusError {
-  constructor(topic: string, timeoutMs: number) {
-    super('REQUEST_TIMEOUT', `"${topic}" was not answered within ${timeoutMs} ms.`, { retryable: true });
   }
 }
 

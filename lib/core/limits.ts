@@ -4,6 +4,8 @@ export const LIMITS = Object.freeze({
   topicBytes: 255,
   topicWords: 128,
   messageBytes: 1_048_576,
+  /** One message of an instance to the others. */
+  controlBytes: 65_536,
   headerCount: 128,
   /** Kept far below the 64 KiB at which the AMQP client gives up. */
   headerBytes: 16_384,
@@ -26,10 +28,25 @@ export const LIMITS = Object.freeze({
   /** A forged attempt number is brought down to this. */
   attempt: 1_000,
   deferrals: 100,
+  /** No chain of handlers may be made deeper; a forged depth is brought down to this. */
+  chainDepth: 1_000_000,
   /** A message that asks to wait longer was not published by this library. */
   deferMs: 30 * 86_400_000,
   /** Only the oldest dead letters are looked at when some of them are asked for; all of them can be replayed. */
   deadLetters: 10_000,
+  /** Roles of one instance, and characters of each. */
+  roles: 64,
+  roleLength: 128,
+  /** Instances that one knows; more are not counted. */
+  members: 10_000,
+  leaseMinMs: 1_000,
+  leaseMaxMs: 3_600_000,
+  /** Parts of an answer that may be on their way or unread at one time, whatever is asked for. */
+  streamCredit: 10_000,
+  /** Values of an Observable that wait to be sent: nobody can tell it to stop for a while. */
+  streamBacklog: 10_000,
+  /** Parts that are handed over and not confirmed yet. */
+  streamUnconfirmed: 256,
   /** RabbitMQ closes the channel of a consumer that holds a delivery for 30 minutes. */
   holdMs: 25 * 60_000,
 });
@@ -42,11 +59,21 @@ export const DEFAULTS = Object.freeze({
   startupTimeoutMs: 30_000,
   publishTimeoutMs: 10_000,
   requestTimeoutMs: 10_000,
+  streamWindow: 64,
+  /** So often whoever reads a stream of answers says that it is still there. */
+  streamBeatMs: 10_000,
+  /** A stream ends when so many beats have been missed. */
+  streamMissedBeats: 3,
   publishWindow: 1_000,
+  /** Enough for what people mean, and soon reached by handlers that feed each other. */
+  maxDepth: 100,
   bufferMessages: 10_000,
   bufferBytes: 64 * 1_048_576,
   unroutableMessages: 1_000,
   unroutableBytes: 16 * 1_048_576,
+  cacheEntries: 200,
+  cacheBytes: 64 * 1_048_576,
+  cacheWaitMs: 30_000,
   concurrency: 10,
   maxConcurrency: 100,
   handlerTimeoutMs: 60_000,
@@ -61,6 +88,8 @@ export const DEFAULTS = Object.freeze({
   inboxCallMs: 5_000,
   inboxBusyMs: 1_000,
   inboxFailedMs: 5_000,
+  rendezvousTimeoutMs: 30_000,
+  rendezvousLeaseMs: 15_000,
   unmatchedAttempts: 10,
   unmatchedDelayMs: 30_000,
 });

@@ -18,12 +18,26 @@ export class LinkedList<T extends Linked> {
     return this.first;
   }
 
+  get tail(): T | undefined {
+    return this.last;
+  }
+
   add(item: T): void {
     item.previous = this.last;
     item.next = undefined;
     if (this.last) this.last.next = item;
     else this.first = item;
     this.last = item;
+    this.count++;
+  }
+
+  /** Puts it in front of one that is in this list. */
+  addBefore(next: T, item: T): void {
+    item.previous = next.previous;
+    item.next = next;
+    if (next.previous) next.previous.next = item;
+    else this.first = item;
+    next.previous = item;
     this.count++;
   }
 

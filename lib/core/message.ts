@@ -30,7 +30,19 @@ export interface Message {
   readonly correlationId?: string;
   /** Id of the message whose handler published this one. */
   readonly causationId?: string;
+  /** How many handlers were at work before it, each because of the one before. Absent: published outside of handlers. */
+  readonly depth?: number;
   readonly replyTo?: string;
+  /**
+   * Of a request with `replyTo`: what its answers carry as their `correlationId`. Absent: `correlationId`, as requesters of other
+   * libraries have it.
+   */
+  readonly requestId?: string;
+  /**
+   * Of a request with `replyTo`: its answer may come in parts, and so many of them before whoever asked grants more. Absent: one
+   * answer is wanted.
+   */
+  readonly credit?: number;
   /** Not handled after this time, in milliseconds since 1970. */
   readonly expiresAt?: number;
   /** Not handled before this time, in milliseconds since 1970. */

@@ -38,6 +38,13 @@ export const func: Check = (value, path, problems) => {
   if (typeof value !== 'function') problems.push(`${path} must be a function, not ${kindOf(value)}.`);
 };
 
+/** Of whatever realm. */
+export const abortSignal: Check = (value, path, problems) => {
+  const { aborted, addEventListener } = (value ?? {}) as Partial<AbortSignal>;
+  if (typeof aborted !== 'boolean' || typeof addEventListener !== 'function')
+    problems.push(`${path} must be an AbortSignal.`);
+};
+
 /** A non-empty string; with `pattern`, `hint` says in words what it asks for. */
 export function text(pattern?: RegExp, hint?: string): Check {
   return (value, path, problems) => {
@@ -117,6 +124,34 @@ export function shape(keys: Shape): Check {
       }
       problems.push(`${at} is not an option. ${hint(key, Object.keys(keys))}`);
     }
+  };
+}
+
+/** An object of the user's own that has all of these, or a class of such objects, which are looked at again when they are made. */
+export function madeWithMethods(names: readonly string[]): Check {
+  const check = withMethods(names);
+  return (value, path, problems) => {
+    if (typeof value !== 'function') return check(value, path, problems);
+    if (!names.every((name) => mayHave(value, name))) check(value.prototype, path, problems);
+  };
+}
+
+/** A method that is a field is not on the prototype, but in the text of the class or of one above it. */
+function mayHave(type: object, name: string): boolean {
+  for (let one: unknown = type; typeof one === 'function'; one = Object.getPrototypeOf(one)) {
+    if (typeof one.prototype?.[name] === 'function') return true;
+    if (one.prototype && Function.prototype.toString.call(one).includes(name)) return true;
+  }
+  return false;
+}
+
+/** An object of the user's own that has all of these. */
+export function withMethods(names: readonly string[]): Check {
+  return (value, path, problems) => {
+    const object = value as Readonly<Record<string, unknown>> | null | undefined;
+    const missing = names.filter((name) => typeof object?.[name] !== 'function');
+    if (missing.length > 0)
+      problems.push(`${path} must have the method${missing.length === 1 ? '' : 's'} ${missing.join(', ')}.`);
   };
 }
 

@@ -73,3 +73,32 @@ export function globMatches(glob: string, text: string): boolean {
   }
   return true;
 }
+
+/**
+ * Whether `text` fits `glob`, in which `*` stands for any characters, dots included, and `?` for one. Costs at most the length
+ * of one times that of the other.
+ */
+export function wildcardMatches(glob: string, text: string): boolean {
+  let [g, t] = [0, 0];
+  // where the last `*` stands, and what of the text it does not cover yet
+  let [star, rest] = [-1, 0];
+  while (t < text.length) {
+    if (glob[g] === '*') {
+      [star, rest] = [g, t];
+      g++;
+    } else if (g < glob.length && (glob[g] === '?' || glob[g] === text[t])) {
+      t += glob[g] === '?' ? charLength(text, t) : 1;
+      g++;
+    } else if (star >= 0) {
+      rest++;
+      [g, t] = [star + 1, rest];
+    } else return false;
+  }
+  while (glob[g] === '*') g++;
+  return g === glob.length;
+}
+
+/** Of the character that begins there. */
+function charLength(text: string, at: number): number {
+  return (text.codePointAt(at) ?? 0) > 0xffff ? 2 : 1;
+}

@@ -213,7 +213,10 @@ export interface Transport {
    * publishes wait in the buffer. A conflict of one queue keeps neither publishes nor other queues from working.
    */
   connect(topology: Topology): Promise<void>;
-  /** Declares a source without consuming it, so that nothing published from now on is missed. Idempotent. */
+  /**
+   * Declares a source without consuming it, so that nothing published from now on is missed. Of a private source only its
+   * exchanges, which from then on are there whenever something is published. Idempotent.
+   */
   declare(source: Source): Promise<void>;
   /** Resolves when the broker has taken responsibility for it; rejects with a typed error, in bounded time. */
   publish(target: Target, message: Message, options?: TransportPublishOptions): Promise<Routed>;

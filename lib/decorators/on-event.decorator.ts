@@ -1,4 +1,3 @@
-import 'reflect-metadata';
 import type { BoundPattern } from '../bus/bound-pattern.js';
 import type { ConsumeGroupOptions } from '../bus/event-bus.options.js';
 import type { EventClass, EventDefinition } from '../bus/event-definition.js';
@@ -6,8 +5,7 @@ import type { BatchOptions } from '../bus/group-definition.js';
 import type { BindingHeaders } from '../core/exchange.js';
 import type { StandardSchema } from '../core/schema.js';
 import type { DeclareMode } from '../core/transport.js';
-import { writeParams } from './handler-params.js';
-import { ON_EVENT_METADATA, PARAMS_METADATA } from './metadata.js';
+import { handlerDecorator } from './handler-metadata.js';
 
 /** What a handler asks for; every field is optional and the bus has the defaults. */
 export interface OnEventOptions extends Omit<ConsumeGroupOptions, 'enabled'> {
@@ -105,11 +103,6 @@ export interface OnEventOptions extends Omit<ConsumeGroupOptions, 'enabled'> {
 
 export type EventPattern = string | readonly string[] | EventClass | EventDefinition;
 
-export interface OnEventMetadata {
-  readonly pattern: EventPattern;
-  readonly options: OnEventOptions;
-}
-
 /**
  * Makes a method of a provider or controller receive events. It is called with `(payload, context)`; `@Payload()` and
  * `@Ctx()` of `@nestjs/microservices` work as well. When it throws, the event is retried and at last dead-lettered.
@@ -121,10 +114,5 @@ export interface OnEventMetadata {
  * @publicApi
  */
 export function OnEvent(pattern: EventPattern, options: OnEventOptions = {}): MethodDecorator {
-  return (target, key, descriptor) => {
-    const method = descriptor.value as object;
-    const earlier = (Reflect.getOwnMetadata(ON_EVENT_METADATA, method) ?? []) as readonly OnEventMetadata[];
-    Reflect.defineMetadata(ON_EVENT_METADATA, [...earlier, { pattern, options }], method);
-    writeParams(target, key, PARAMS_METADATA);
-  };
+  return handlerDecorator({ kind: 'event', pattern, options });
 }

@@ -1,33 +1,25 @@
 import { ClientProxy, type ReadPacket, type WritePacket } from '@nestjs/microservices';
 import { defer, type Observable, ReplaySubject } from 'rxjs';
+import { commandGroup } from '../bus/command-group.js';
 import type { EventBus } from '../bus/event-bus.js';
 import { decoderOf } from '../bus/message-decoder.js';
-import { MessageEncoder } from '../bus/message-encoder.js';
+import { encodingOf, MessageEncoder } from '../bus/message-encoder.js';
 import { qualify } from '../bus/resolved-options.js';
 import { conceal } from '../concealed-options.js';
 import { BusClosedError, ConfigurationError } from '../core/errors.js';
 import { describeError } from '../core/failure.js';
 import { DEFAULTS } from '../core/limits.js';
-import { integer, shape } from '../core/options.js';
 import { createEventBus, loggerOf, type MadeBus } from '../create-event-bus.js';
 import type { EventBusModuleOptions } from '../event-bus.lifecycle.js';
+import { Cancellations } from '../rpc/cancellations.js';
 import { Requester } from '../rpc/requester.js';
-import { commandGroup, type Reply } from '../rpc/rpc.wire.js';
+import type { Reply } from '../rpc/rpc.wire.js';
 import { BorrowedTransport } from './borrowed.transport.js';
 import { type EventBusConnectionStatus, followStatus } from './connection-status.js';
 import { toMetadataHeaders } from './packet-metadata.js';
 
 /** Options of the bus; a transport that is handed in ready-made stays open when the client closes. */
-export interface EventBusClientOptions
-  extends Omit<EventBusModuleOptions, 'globalEnhancers' | 'consume' | 'autoStart' | 'inbox'> {
-  readonly request?: {
-    /**
-     * How long `send()` waits for an answer, and after it for the next one, in milliseconds; then it errors with a
-     * RequestTimeoutError. A request is not started later than this. Default 10 000.
-     */
-    readonly timeoutMs?: number;
-  };
-}
+export type EventBusClientOptions = Omit<EventBusModuleOptions, 'globalEnhancers' | 'consume' | 'autoStart' | 'inbox'>;
 
 interface Opened extends MadeBus {
   readonly requester: Requester;
@@ -52,7 +44,7 @@ export class EventBusClient extends ClientProxy {
   private opened: Opened | undefined;
   private isClosed = false;
 
-  /** @param options as for `EventBusModule.forRoot`, and `request`; they are checked by `connect` */
+  /** @param options as for `EventBusModule.forRoot`; they are checked by `connect` */
   constructor(options: EventBusClientOptions = {}) {
     super();
     this.options = conceal(options);
@@ -122,12 +114,24 @@ export class EventBusClient extends ClientProxy {
   protected publish(packet: ReadPacket, callback: (packet: WritePacket) => void): () => void {
     const { requester, options } = this.current();
     const topic = this.normalizePattern(packet.pattern);
-    const queue = qualify(options, commandGroup(options.exchange.name, topic));
+    const target = { kind: 'group', group: qualify(options, commandGroup(options.exchange.name, topic)) } as const;
     const headers = headersOf(packet);
-    return requester.open(
-      { topic, queue, payload: packet.data, ...(headers && { headers }) },
-      { onReply: (reply) => callback(toPacket(reply)), onError: (err) => callback({ err }) },
+    const abort = new AbortController();
+    const stream = requester.openStream(
+      { topic, target, payload: packet.data, message: { signal: abort.signal, ...(headers && { headers }) } },
+      {
+        onReply: (reply) => {
+          if (reply.kind === 'part') stream.take(); // nobody can tell an Observable's subscriber to wait
+          callback(toPacket(reply));
+        },
+        onError: (err) => callback({ err }),
+      },
+      DEFAULTS.streamWindow,
     );
+    return () => {
+      stream.stop();
+      abort.abort(new BusClosedError('wait for an answer'));
+    };
   }
 
   private current(): Opened {
@@ -149,20 +153,23 @@ export class EventBusClient extends ClientProxy {
   }
 
   private async make(): Promise<Opened> {
-    const { request, ...bus } = this.options;
     assertOptions(this.options);
-    const startup = { mode: 'background', ...bus.startup } as const;
-    const raw = { ...bus, startup };
-    const made = await createEventBus(raw, { borrow: (own) => new BorrowedTransport(own) });
+    const startup = { mode: 'background', ...this.options.startup } as const;
+    const made = await createEventBus({ ...this.options, startup }, { borrow: (own) => new BorrowedTransport(own) });
     const unfollow = followStatus(made.transport.connection, (status) => this._status$.next(status));
-    return { ...made, unfollow, requester: createRequester(made, request?.timeoutMs ?? DEFAULTS.requestTimeoutMs) };
+    return { ...made, unfollow, requester: createRequester(made) };
   }
 }
 
-function createRequester({ transport, serializer, accept, options }: MadeBus, timeoutMs: number): Requester {
-  const { maxMessageBytes } = options.publish;
-  const encoder = new MessageEncoder({ service: options.service, serializer, maxMessageBytes });
-  return new Requester({ transport, encoder, decoder: decoderOf({ serializer, accept, options }), timeoutMs });
+function createRequester(made: MadeBus): Requester {
+  const { transport, options, bus, logger } = made;
+  return new Requester({
+    transport,
+    encoder: new MessageEncoder(encodingOf(made)),
+    decoder: decoderOf(made),
+    timeoutMs: options.request.timeoutMs,
+    onAbandoned: new Cancellations(bus.control, logger).tell,
+  });
 }
 
 /** Nest before 12 has no dispatch hook, and no metadata. */
@@ -179,9 +186,11 @@ function toPacket({ kind, value }: Reply): WritePacket {
 /** What the bus itself checks is left to it. */
 function assertOptions(options: EventBusClientOptions): void {
   const problems: string[] = [];
-  if (options.request !== undefined) shape({ timeoutMs: integer(1, 86_400_000) })(options.request, 'request', problems);
   for (const name of ['consume', 'autoStart', 'inbox', 'globalEnhancers']) {
     if (name in options) problems.push(`${name} is for what consumes; EventBusClient only publishes.`);
+  }
+  if (options.startup?.policy !== undefined) {
+    problems.push('startup.policy is for what consumes; EventBusClient only publishes.');
   }
   if (problems.length > 0) throw new ConfigurationError(problems);
 }

@@ -1,5 +1,6 @@
 import { BaseRpcContext } from '@nestjs/microservices';
 import type { EventContext } from '../bus/event-context.js';
+import type { EventClass, EventDefinition } from '../bus/event-definition.js';
 import type { EventPublishOptions } from '../bus/publish-options.js';
 import type { Headers, Message } from '../core/message.js';
 import { readMetadata } from './packet-metadata.js';
@@ -58,7 +59,10 @@ export class EventBusContext extends BaseRpcContext<[EventContext, string, boole
     return this.args[0].signal;
   }
 
-  emit(topic: string, payload: unknown, options?: EventPublishOptions): void {
-    this.args[0].emit(topic, payload, options);
+  emit<T>(event: EventDefinition<T> | EventClass<T>, payload: T, options?: EventPublishOptions): void;
+  emit(event: object, options?: EventPublishOptions): void;
+  emit(topic: string, payload: unknown, options?: EventPublishOptions): void;
+  emit(...args: [first: string | object, second?: unknown, third?: EventPublishOptions]): void {
+    (this.args[0].emit as (...given: typeof args) => void)(...args);
   }
 }

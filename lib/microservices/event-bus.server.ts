@@ -2,23 +2,25 @@ import { type CustomTransportStrategy, type MessageHandler, Server } from '@nest
 import { DeadLetterService } from '../bus/dead-letter.service.js';
 import type { EventBus } from '../bus/event-bus.js';
 import { decoderOf } from '../bus/message-decoder.js';
-import { MessageEncoder } from '../bus/message-encoder.js';
-import { qualify } from '../bus/resolved-options.js';
+import { qualify, type ResolvedOptions } from '../bus/resolved-options.js';
 import { conceal } from '../concealed-options.js';
-import { BusClosedError, ConfigurationError, DeadLetterError } from '../core/errors.js';
+import { BusClosedError, ConfigurationError } from '../core/errors.js';
 import { describeError } from '../core/failure.js';
 import type { BusLogger } from '../core/logger.js';
 import { onOneLine } from '../core/text.js';
 import { createEventBus, type MadeBus } from '../create-event-bus.js';
 import type { EventBusModuleOptions } from '../event-bus.lifecycle.js';
 import { explainNestError } from '../nest-errors.js';
+import { AnswerStreams } from '../rpc/answer-streams.js';
+import { Cancellations } from '../rpc/cancellations.js';
 import { Replier } from '../rpc/replier.js';
+import { RunningRequests } from '../rpc/running-requests.js';
 import { BorrowedTransport } from './borrowed.transport.js';
 import { type EventBusConnectionStatus, followStatus } from './connection-status.js';
 import { EventBusContext } from './event-bus.context.js';
 import { handleEvent } from './event-handler.js';
 import { type Behaviour, type PatternHandlers, PatternRegistry } from './pattern.registry.js';
-import { handleRequest } from './request-handler.js';
+import { type Conversations, handleRequest } from './request-handler.js';
 import { classifyRpcError, RpcFailure, toReplyError } from './rpc-failure.js';
 
 /** Options of the bus; a transport that is handed in ready-made stays open when the server closes. */
@@ -53,11 +55,12 @@ export class EventBusServer
   private making: Promise<MadeBus> | undefined;
   private bus: EventBus | undefined;
   private letters: DeadLetterService | undefined;
+  private streams: AnswerStreams | undefined;
+  private readonly running = new RunningRequests();
   /** Stops telling the status: a transport that was handed in lives on. */
   private unfollow: (() => void) | undefined;
   private isClosed = false;
   private isWarned = false;
-  private isRefusalTold = false;
 
   /** @param options as for `EventBusModule.forRoot`; they are checked by `listen` */
   constructor(options: EventBusServerOptions = {}) {
@@ -101,6 +104,8 @@ export class EventBusServer
     this.isClosed = true;
     const made = await this.making?.catch(() => undefined); // `listen` has told why
     await made?.bus.close();
+    this.running.stop();
+    await this.streams?.close();
     this.unfollow?.();
   }
 
@@ -135,17 +140,28 @@ export class EventBusServer
     this.unfollow = followStatus(transport.connection, (status) => this._status$.next(status));
     try {
       const names = { service: options.service, exchange: options.exchange.name };
-      const replier = createReplier(made);
+      const replier = new Replier(made);
+      const streams = new AnswerStreams(made);
+      this.streams = streams;
       const registrations = this.patterns.registrations(names, (handlers) =>
-        handlers.isEvent ? this.forEvents(handlers, logger) : this.forMessages(handlers, replier, logger),
+        handlers.isEvent
+          ? this.forEvents(handlers, logger)
+          : this.forMessages(handlers, replier, { running: this.running, streams }, logger),
       );
       await bus.prepare(registrations);
       for (const { place, group } of registrations) logger.log(`Mapped ${place}, group ${group}`);
+      if (this.patterns.hasMessages) await this.listenTo(new Cancellations(bus.control, logger), options);
       if (options.autoStart) await bus.start();
     } catch (error) {
       await bus.close(); // else a reconnecting transport would keep the failed process alive
       throw error;
     }
+  }
+
+  /** Never rejects. In the background it is not waited for, as nothing is. */
+  private async listenTo(cancellations: Cancellations, { startup }: ResolvedOptions): Promise<void> {
+    const heard = cancellations.listen((id) => this.running.cancel(id));
+    if (startup.mode === 'wait') await heard;
   }
 
   private forEvents({ patterns, callbacks }: PatternHandlers, logger: BusLogger): Behaviour {
@@ -166,7 +182,12 @@ export class EventBusServer
   }
 
   /** What nobody waits for an answer to is handled like an event. */
-  private forMessages(handlers: PatternHandlers, replier: Replier, logger: BusLogger): Behaviour {
+  private forMessages(
+    handlers: PatternHandlers,
+    replier: Replier,
+    conversations: Conversations,
+    logger: BusLogger,
+  ): Behaviour {
     const { patterns, callbacks } = handlers;
     const pattern = patterns.join(', ');
     const [callback] = callbacks;
@@ -176,9 +197,9 @@ export class EventBusServer
       invoke: (payload, given) => {
         const { message } = given;
         if (message.replyTo === undefined || !callback) return asEvent.invoke(payload, given);
-        if (!replier.canAnswer(message)) throw this.unanswerable(pattern, logger);
+        const answers = replier.open(message);
         const context = new EventBusContext([given, pattern, true]);
-        return this.inHooks(context, () => handleRequest(callback, payload, context, given, replier.open(message)));
+        return this.inHooks(context, () => handleRequest(callback, payload, context, given, answers, conversations));
       },
       refuse: (message, error) => {
         if (!replier.canAnswer(message)) return false;
@@ -201,15 +222,6 @@ export class EventBusServer
     });
   }
 
-  /** Of such a request neither its value nor its error would reach anybody. */
-  private unanswerable(pattern: string, logger: BusLogger): Error {
-    const text =
-      'Its reply address is none that this transport answers to. It has not been handled. Ask with EventBusClient, or by direct reply-to.';
-    if (!this.isRefusalTold) logger.warn(onOneLine(`Request "${pattern}": ${text} It is a dead letter. Said once.`));
-    this.isRefusalTold = true;
-    return new DeadLetterError(text);
-  }
-
   private explainFilter(logger: BusLogger): void {
     if (this.isWarned) return;
     this.isWarned = true;
@@ -217,10 +229,4 @@ export class EventBusServer
       'Nest keeps the errors of handlers to itself, so that what can never succeed is retried too. Register new EventBusExceptionFilter() with useGlobalFilters(). Said once.',
     );
   }
-}
-
-function createReplier({ transport, serializer, options, logger }: MadeBus): Replier {
-  const { maxMessageBytes, timeoutMs } = options.publish;
-  const encoder = new MessageEncoder({ service: options.service, serializer, maxMessageBytes });
-  return new Replier({ transport, encoder, timeoutMs, logger });
 }

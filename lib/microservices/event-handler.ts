@@ -1,6 +1,6 @@
 import type { MessageHandler } from '@nestjs/microservices';
-import { isObservable, lastValueFrom } from 'rxjs';
-import { DeadLetterError } from '../core/errors.js';
+import { isHandlerValues, lastOf } from '../bus/handler-values.js';
+import { ChainTooDeepError, DeadLetterError } from '../core/errors.js';
 import type { EventBusContext } from './event-bus.context.js';
 import { classifyRpcError, toHandlerError } from './rpc-failure.js';
 
@@ -22,9 +22,11 @@ export async function handleEvent(
 
 async function settle(callback: MessageHandler, payload: unknown, context: EventBusContext): Promise<void> {
   const result: unknown = await callback(payload, context);
-  if (isObservable(result)) await lastValueFrom(result, { defaultValue: undefined });
+  if (isHandlerValues(result)) await lastOf(result, context.signal);
 }
 
 function isFinal(error: Error): boolean {
-  return error instanceof DeadLetterError || classifyRpcError(error) !== undefined;
+  return (
+    error instanceof DeadLetterError || error instanceof ChainTooDeepError || classifyRpcError(error) !== undefined
+  );
 }

@@ -1,9 +1,9 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { MessageHandler } from '@nestjs/microservices';
+import { commandGroup } from '../bus/command-group.js';
 import type { HandlerRegistration } from '../bus/group-definition.js';
 import { ConfigurationError } from '../core/errors.js';
 import { DEFAULTS } from '../core/limits.js';
-import { commandGroup } from '../rpc/rpc.wire.js';
 import { type EventPatternExtras, pickExtras } from './pattern.extras.js';
 
 /** What is registered for one pattern: several methods for an event, one for a message. */
@@ -30,6 +30,10 @@ export type Behaviour = Pick<HandlerRegistration, 'invoke' | 'classify' | 'expla
 export class PatternRegistry {
   private readonly found: PatternHandlers[] = [];
   private readonly problems: string[] = [];
+
+  get hasMessages(): boolean {
+    return this.found.some(({ isEvent }) => !isEvent);
+  }
 
   /** @param route the pattern as text; of an object as Nest writes it */
   add(route: string, callback: MessageHandler, isEvent: boolean, extras: Readonly<Record<string, unknown>>): void {

@@ -1,16 +1,25 @@
 import type { MessageHandler } from '@nestjs/microservices';
-import { isObservable } from 'rxjs';
 import type { HandlerContext } from '../bus/event-context.js';
+import { cutBy, isHandlerValues, lastOf, readerOf } from '../bus/handler-values.js';
 import { HandlerTimeoutError } from '../core/errors.js';
 import { describeError } from '../core/failure.js';
+import type { AnswerStream } from '../rpc/answer-stream.js';
+import type { AnswerStreams } from '../rpc/answer-streams.js';
 import type { Answers } from '../rpc/answers.js';
+import { isForGood, type RunningRequests } from '../rpc/running-requests.js';
 import type { EventBusContext } from './event-bus.context.js';
-import { replyWithAll, type SendReply } from './reply-stream.js';
 import { toReplyError } from './rpc-failure.js';
 
+/** Of one server. */
+export interface Conversations {
+  readonly running: RunningRequests;
+  readonly streams: AnswerStreams;
+}
+
 /**
- * Runs the handler of a request and answers with what it gives, or with its error. What it emitted is published before the last
- * answer, and if that fails, that is the answer. Rejects only when it was given up before anything was answered.
+ * Runs the handler of a request and answers with what it gives, or with its error: with all values of an Observable or AsyncIterable
+ * where the request can take them, else with the last one. What it emitted is published before the last answer, and if that fails,
+ * that is the answer. Rejects only when it was given up before anything was answered.
  *
  * @param given the context of the bus, which has what was emitted
  */
@@ -18,40 +27,54 @@ export async function handleRequest(
   callback: MessageHandler,
   payload: unknown,
   context: EventBusContext,
-  given: Pick<HandlerContext, 'flush' | 'discard'>,
+  given: HandlerContext,
   answers: Answers,
+  { running, streams }: Conversations,
 ): Promise<void> {
-  const fail = (error: unknown): Promise<boolean> => {
-    given.discard();
-    return answers.send({ kind: 'error', value: toReplyError(error) });
-  };
-  const send: SendReply = async (reply) => {
-    if (reply.kind === 'error') return fail(reply.value);
-    if (reply.kind !== 'part') {
-      try {
-        await given.flush();
-      } catch (error) {
-        answers.warn(`failed: ${describeError(error)}`);
-        return fail(error);
+  const { message } = given;
+  const key = running.enter(given, message);
+  if (key === undefined) return; // nobody waits any more
+  let stream: AnswerStream | undefined;
+  try {
+    let value: unknown = await callback(payload, context);
+    if (isHandlerValues(value)) {
+      if (message.credit === undefined) value = await lastOf(cutBy(given.signal, value), given.signal);
+      else {
+        const onBegun = (): void => running.begin(given);
+        stream = streams.open({ request: message, answers, values: readerOf(value), context: given, onBegun });
+        value = await stream.run();
       }
     }
-    const isSent = await answers.send(reply);
-    if (!isSent) given.discard();
-    return isSent;
-  };
-  try {
-    const result: unknown = await callback(payload, context);
-    if (isTimedOut(context)) throw context.signal.reason;
-    if (isObservable(result)) await replyWithAll(result, send, context.signal);
-    else await send(result === undefined ? { kind: 'end' } : { kind: 'value', value: result });
+    if (isOver(given)) throw given.signal.reason;
+    await flush(given, answers);
+    if (!(await answers.send(value === undefined ? { kind: 'end' } : { kind: 'value', value }))) given.discard();
   } catch (error) {
+    if (mustTell(given, answers)) throw error;
     // another instance could only begin from the start
-    if (context.signal.aborted && !answers.hasBegun) throw error;
-    await fail(error);
+    if (given.aborted && !isForGood(given.signal.reason)) running.giveUp(key, given);
+    given.discard();
+    await answers.send({ kind: 'error', value: toReplyError(error) });
+  } finally {
+    await stream?.close();
+    running.leave(key, given);
+  }
+}
+
+async function flush(given: HandlerContext, answers: Answers): Promise<void> {
+  try {
+    await given.flush();
+  } catch (error) {
+    answers.warn(`failed: ${describeError(error)}`);
+    throw error;
   }
 }
 
 /** Then what it gives comes of having been told to stop. */
-function isTimedOut({ signal }: EventBusContext): boolean {
-  return signal.aborted && signal.reason instanceof HandlerTimeoutError;
+function isOver({ aborted, signal }: HandlerContext): boolean {
+  return aborted && isForGood(signal.reason);
+}
+
+/** Whether the bus decides what becomes of it: nothing was answered, and somebody may still wait. */
+function mustTell({ aborted, signal }: HandlerContext, { hasBegun }: Answers): boolean {
+  return aborted && !hasBegun && (!isForGood(signal.reason) || signal.reason instanceof HandlerTimeoutError);
 }

@@ -2,37 +2,58 @@ import type { MessageDecoder } from '../bus/message-decoder.js';
 import type { MessageEncoder, MessageOptions } from '../bus/message-encoder.js';
 import { BusClosedError, ConnectionError, NoHandlerError, RequestTimeoutError } from '../core/errors.js';
 import { IdSource } from '../core/id-source.js';
+import { DEFAULTS } from '../core/limits.js';
 import type { Message } from '../core/message.js';
-import type { ConnectionState, ReplyPath, Transport } from '../core/transport.js';
-import { type Reply, replyKindOf } from './rpc.wire.js';
+import type {
+  ConnectionState,
+  ReplyPath,
+  Routed,
+  Target,
+  Transport,
+  TransportPublishOptions,
+} from '../core/transport.js';
+import { LazyReplyPath } from './lazy-reply-path.js';
+import { decodeReply } from './reply.decoder.js';
+import { ReplyFlow } from './reply-flow.js';
+import type { OpenStream, Request, RequestEvents } from './request.js';
+import { type Reply, type ReplyKind, replyKindOf, type SignalKind } from './rpc.wire.js';
+import { SignalSender } from './signal-sender.js';
+
+/** Hands a request over, with what stands around each publish. */
+export type SendRequest = (
+  path: ReplyPath,
+  target: Target,
+  message: Message,
+  options: TransportPublishOptions,
+) => Promise<Routed>;
 
 export interface RequesterOptions {
   readonly transport: Transport;
   readonly encoder: MessageEncoder;
   readonly decoder: MessageDecoder;
-  /** How long an answer may take, and after it the next one. */
+  /** How long an answer may take, and after it the next one, for requests that do not say. */
   readonly timeoutMs: number;
-}
-
-export interface Request {
-  readonly topic: string;
-  /** The queue, with the namespace. */
-  readonly queue: string;
-  readonly payload: unknown;
-  readonly headers?: MessageOptions['headers'];
-}
-
-/** Is told everything about one request; nothing after `onReply` of the last answer, or after `onError`. */
-export interface RequestEvents {
-  onReply(reply: Reply): void;
-  onError(error: unknown): void;
+  /** Default: by the path alone. */
+  readonly send?: SendRequest | undefined;
+  /** Told of a request for whose answer nobody waits any more, although its handler may run. Must not throw. */
+  readonly onAbandoned?: (requestId: string) => void;
+  /** How often whoever answers in parts is told that somebody still reads. */
+  readonly beatMs?: number;
 }
 
 interface Pending {
   readonly topic: string;
+  readonly timeoutMs: number;
+  /** What `timer` waits for: less than `timeoutMs` for the first answer, if whoever asks has less time. */
+  waitMs: number;
   readonly events: RequestEvents;
-  readonly abort: AbortController;
-  timer: NodeJS.Timeout;
+  /** Until when its first answer is waited for. */
+  readonly endsAt: number;
+  timer: NodeJS.Timeout | undefined;
+  /** Whether the broker may have it. */
+  isSent: boolean;
+  /** Of one whose answer may come in parts. */
+  readonly flow: ReplyFlow | undefined;
   /** Id of the last part. */
   part?: string;
 }
@@ -41,14 +62,22 @@ interface Pending {
 export class Requester {
   private readonly pending = new Map<string, Pending>();
   private readonly ids = new IdSource();
+  private readonly signals: SignalSender;
   private readonly unlisten: () => void;
-  private path: Promise<ReplyPath> | undefined;
-  private opened: ReplyPath | undefined;
-  private readonly end = new AbortController();
+  private readonly path: LazyReplyPath;
+  private timer: NodeJS.Timeout | undefined;
   private isClosed = false;
 
   constructor(private readonly options: RequesterOptions) {
     const { connection } = options.transport;
+    this.signals = new SignalSender(options.transport, options.timeoutMs);
+    this.path = new LazyReplyPath(options.transport, (message) => this.onReply(message), {
+      onLost: () => {
+        const ids = [...this.pending.keys()];
+        setImmediate(() => this.failAll(lost, ids)); // of one of them more may be known, which comes first
+      },
+      isAwaited: () => this.pending.size > 0,
+    });
     let wasUp = isUp(connection.state);
     this.unlisten = connection.onStateChange((state) => {
       // answers go to an address that dies with the connection
@@ -62,101 +91,166 @@ export class Requester {
     return this.pending.size;
   }
 
-  /** @returns stops waiting: nothing is told any more, and what was not sent yet is not sent */
+  /**
+   * Sends a request. What is wrong with it is told by `onError`, as everything else.
+   *
+   * @returns stops waiting: nothing is told any more, and what was not sent yet is not sent
+   */
   open(request: Request, events: RequestEvents): () => void {
-    if (this.isClosed) {
-      events.onError(new BusClosedError('ask'));
-      return () => undefined;
-    }
     const id = this.ids.next();
-    const entry: Pending = {
-      topic: request.topic,
-      events,
-      abort: new AbortController(),
-      timer: this.startTimer(id, request.topic),
-    };
-    this.pending.set(id, entry);
-    this.send(id, request, entry.abort.signal).catch((error: unknown) => this.take(id)?.events.onError(error));
-    return () => this.take(id)?.abort.abort(new BusClosedError('wait for an answer'));
+    this.begin(id, request, events);
+    return () => this.abandon(id);
+  }
+
+  /**
+   * Sends a request whose answer may come in parts.
+   *
+   * @param window how many parts may come before one of them has been taken
+   */
+  openStream(request: Request, events: RequestEvents, window: number): OpenStream {
+    const id = this.ids.next();
+    const flow = new ReplyFlow(id, request.topic, window);
+    this.begin(id, request, events, flow);
+    if (this.pending.has(id)) this.timer ??= this.startBeat();
+    return { take: () => this.onTaken(id, flow), stop: () => this.abandon(id) };
   }
 
   async close(): Promise<void> {
     this.isClosed = true;
     this.unlisten();
+    clearTimeout(this.timer);
     this.failAll(() => new BusClosedError('wait for an answer'));
-    this.end.abort(new BusClosedError('wait for an answer')); // one that is not open yet is not waited for
-    await this.opened?.close();
+    await this.path.close(new BusClosedError('wait for an answer'));
   }
 
-  private async send(id: string, { topic, queue, payload, headers }: Request, signal: AbortSignal): Promise<void> {
-    const { timeoutMs, encoder } = this.options;
-    const path = await this.openPath();
-    if (signal.aborted) return;
-    const message = encoder.encode(topic, payload, {
-      id,
-      correlationId: id,
-      replyTo: path.address,
-      expiresInMs: timeoutMs,
-      ...(headers && { headers }),
-    });
-    const { routed } = await path.publish({ kind: 'group', group: queue }, message, { timeoutMs, signal });
+  private begin(id: string, request: Request, events: RequestEvents, flow?: ReplyFlow): void {
+    if (this.isClosed) {
+      events.onError(new BusClosedError('ask'));
+      return;
+    }
+    const { topic, timeoutMs = this.options.timeoutMs, startMs = timeoutMs } = request;
+    const timer = this.startTimer(id, topic, startMs);
+    const endsAt = Date.now() + startMs;
+    const entry: Pending = { topic, timeoutMs, waitMs: startMs, events, endsAt, timer, isSent: false, flow };
+    this.pending.set(id, entry);
+    this.send(id, entry, request).catch((error: unknown) => this.fail(id, error));
+  }
+
+  private async send(id: string, entry: Pending, { topic, target, payload, definition, message }: Request) {
+    const { encoder, send } = this.options;
+    const { flow, endsAt } = entry;
+    const way = this.path.get();
+    const path = way instanceof Promise ? await way : way;
+    if (!this.pending.has(id)) return;
+    const { address } = path;
+    // what the way back has taken is gone: it must not be started when nobody waits any more
+    const leftMs = Math.max(1, endsAt - Date.now());
+    const asking = { requestId: id, replyTo: address, expiresInMs: leftMs, ...(flow && { credit: flow.limit }) };
+    const options: MessageOptions = { id, ...message, ...asking };
+    const encoded = encoder.encode(topic, payload, options, definition);
+    entry.isSent = true;
+    const limits: TransportPublishOptions =
+      message?.signal === undefined ? { timeoutMs: leftMs } : { timeoutMs: leftMs, signal: message.signal };
+    const sent = send ? send(path, target, encoded, limits) : path.publish(target, encoded, limits);
+    const { routed } = await sent;
     if (!routed) throw new NoHandlerError(topic);
   }
 
-  /** Opened with the first request; after a failure, with the next one. */
-  private openPath(): Promise<ReplyPath> {
-    if (!this.path) {
-      const opening = this.startPath();
-      opening.catch(() => {
-        if (this.path === opening) this.path = undefined;
-      });
-      this.path = opening;
-    }
-    return this.path;
-  }
-
-  private async startPath(): Promise<ReplyPath> {
-    const path = await this.options.transport.openReplies((message) => this.onReply(message), {
-      onLost: () => {
-        const ids = [...this.pending.keys()];
-        setImmediate(() => this.failAll(lost, ids)); // of one of them more may be known, which comes first
-      },
-      isAwaited: () => this.pending.size > 0,
-      signal: this.end.signal,
-    });
-    if (this.isClosed) await path.close();
-    else this.opened = path;
-    return path;
-  }
-
   private onReply(message: Message): void {
-    const { correlationId: id = '' } = message;
+    const { correlationId: id = '', replyTo } = message;
     const entry = this.pending.get(id);
     const kind = replyKindOf(message);
-    if (!entry || kind === undefined) return; // too late, or not for us
-    let reply: Reply;
-    try {
-      reply = kind === 'end' ? { kind } : { kind, value: this.options.decoder.decode(message) };
-    } catch (error) {
-      this.take(id)?.events.onError(error);
+    if (!entry || kind === undefined) {
+      // too late, or not for us: whoever goes on answering in parts is told so
+      if (kind === 'part' && replyTo !== undefined) this.signals.send('cancel', replyTo, id);
       return;
     }
-    if (kind === 'part') {
-      if (message.id !== '' && message.id === entry.part) return; // sent again, because its confirm was lost
-      entry.part = message.id;
+    let reply: Reply;
+    try {
+      if (!this.isNext(entry, kind, message)) return;
+      reply =
+        kind === 'end' ? { kind } : { kind, value: decodeReply(this.options.decoder, entry.topic, kind, message) };
+    } catch (error) {
+      if (replyTo !== undefined && replyTo !== entry.flow?.address) this.signals.send('cancel', replyTo, id);
+      this.fail(id, error);
+      return;
+    }
+    this.tell(id, entry, reply);
+  }
+
+  /** @throws StreamBrokenError when parts before it are missing */
+  private isNext(entry: Pending, kind: ReplyKind, message: Message): boolean {
+    if (entry.flow && !entry.flow.isNext(kind, message)) return false;
+    if (kind !== 'part') return true;
+    if (message.id !== '' && message.id === entry.part) return false; // sent again, because its confirm was lost
+    entry.part = message.id;
+    return true;
+  }
+
+  private tell(id: string, entry: Pending, reply: Reply): void {
+    if (reply.kind !== 'part') this.take(id);
+    else if (!entry.flow || entry.flow.isAwaited) this.waitOn(id, entry);
+    else {
       clearTimeout(entry.timer);
-      entry.timer = this.startTimer(id, entry.topic);
-    } else this.take(id);
+      entry.timer = undefined;
+    }
     entry.events.onReply(reply);
   }
 
-  private startTimer(id: string, topic: string): NodeJS.Timeout {
-    const { timeoutMs } = this.options;
-    return setTimeout(() => {
-      const entry = this.take(id);
-      entry?.abort.abort(new RequestTimeoutError(topic, timeoutMs));
-      entry?.events.onError(new RequestTimeoutError(topic, timeoutMs));
-    }, timeoutMs);
+  /** For the next part. */
+  private waitOn(id: string, entry: Pending): void {
+    const { topic, timeoutMs, waitMs, timer } = entry;
+    if (waitMs === timeoutMs) {
+      timer?.refresh();
+      return;
+    }
+    clearTimeout(timer);
+    entry.waitMs = timeoutMs;
+    entry.timer = this.startTimer(id, topic, timeoutMs);
+  }
+
+  private onTaken(id: string, flow: ReplyFlow): void {
+    const entry = this.pending.get(id);
+    if (!entry || !flow.take()) return;
+    this.signal('more', id, flow);
+    entry.timer ??= this.startTimer(id, entry.topic, entry.timeoutMs);
+  }
+
+  private startTimer(id: string, topic: string, timeoutMs: number): NodeJS.Timeout {
+    return setTimeout(() => this.fail(id, new RequestTimeoutError(topic, timeoutMs)), timeoutMs);
+  }
+
+  /** One timer for all streams, while there are any. */
+  private readonly onBeat = (): void => {
+    this.timer = undefined;
+    for (const [id, { flow, topic, timeoutMs }] of this.pending) {
+      if (!flow) continue;
+      if (flow.isForgotten()) this.fail(id, new RequestTimeoutError(topic, timeoutMs));
+      else this.signal('more', id, flow);
+      this.timer ??= this.startBeat();
+    }
+  };
+
+  private startBeat(): NodeJS.Timeout {
+    return setTimeout(this.onBeat, this.options.beatMs ?? DEFAULTS.streamBeatMs).unref();
+  }
+
+  private signal(kind: SignalKind, id: string, { address, limit }: ReplyFlow): void {
+    if (address !== undefined) this.signals.send(kind, address, id, kind === 'more' ? limit : undefined);
+  }
+
+  /** Nobody waits any more, although it may be answered. */
+  private abandon(id: string): void {
+    const entry = this.take(id);
+    if (!entry?.isSent) return;
+    if (entry.flow?.address === undefined) this.options.onAbandoned?.(id);
+    else this.signal('cancel', id, entry.flow);
+  }
+
+  private fail(id: string, error: unknown): void {
+    const { flow, events } = this.take(id) ?? {};
+    if (flow) this.signal('cancel', id, flow);
+    events?.onError(error);
   }
 
   private take(id: string): Pending | undefined {
@@ -168,12 +262,7 @@ export class Requester {
   }
 
   private failAll(why: () => Error, ids: Iterable<string> = [...this.pending.keys()]): void {
-    for (const id of ids) {
-      const entry = this.take(id);
-      const error = why();
-      entry?.abort.abort(error);
-      entry?.events.onError(error);
-    }
+    for (const id of ids) this.fail(id, why());
   }
 }
 

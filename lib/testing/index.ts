@@ -10,3 +10,15 @@ export {
   planContract,
 } from './contract/contract.js';
 export { checkExchangeHandler, type ExchangeHandlerSamples } from './exchange-handler.check.js';
+export { type EventBusMatchers, eventBusMatchers, type MatchOptions } from './kit/event-bus.matchers.js';
+export {
+  EventBusTestHarness,
+  type SettleOptions,
+  type TestHarnessAppOptions,
+  type TestHarnessOptions,
+  type WaitForOptions,
+} from './kit/event-bus.test-harness.js';
+export type { PendingDelivery } from './kit/held-delays.js';
+export type { RecordFilter } from './kit/record-filter.js';
+export type { TestApplication, TestModuleBuilder } from './kit/test-module.js';
+export type * from './kit/test-records.js';

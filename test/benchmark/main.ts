@@ -1,11 +1,13 @@
 // npm run bench            ratios to the raw client, in one run (about 3 minutes)
-// npm run bench -- memory  one part: bounds, routing, serializers, memory or rabbitmq
+// npm run bench -- memory  one part: bounds, routing, rendezvous, serializers, memory, rpc or rabbitmq
 // npm run bench -- --quick a smoke run: the ratios mean little, the bounds are checked all the same
 import { type BoundsResult, checkBounds } from './bounds.bench.js';
 import type { Comparison } from './measure.js';
 import { benchmarkMemory } from './memory.bench.js';
 import { benchmarkRabbitMq } from './rabbitmq.bench.js';
+import { benchmarkRendezvous } from './rendezvous.bench.js';
 import { benchmarkRouting } from './routing.bench.js';
+import { benchmarkRpc } from './rpc.bench.js';
 import { benchmarkSerializers } from './serializers.bench.js';
 
 const quick = process.argv.includes('--quick');
@@ -24,9 +26,15 @@ if (runs('bounds')) {
   console.log('');
 }
 if (runs('routing')) bounds.push(...(await benchmarkRouting(quick)));
+if (runs('rendezvous')) bounds.push(...(await benchmarkRendezvous(url, quick)));
 const comparisons: Comparison[] = [];
 if (runs('serializers')) comparisons.push(...(await benchmarkSerializers(quick)));
 if (runs('memory')) comparisons.push(...(await benchmarkMemory(quick)));
+if (runs('rpc')) {
+  const { comparisons: compared, bounds: checked } = await benchmarkRpc(url, quick);
+  comparisons.push(...compared);
+  bounds.push(...checked);
+}
 if (runs('rabbitmq')) comparisons.push(...(await benchmarkRabbitMq(url, quick)));
 for (const { title, rateRatio, cpuRatio } of comparisons) {
   console.log(`${title.padEnd(40)} rate × ${rateRatio.toFixed(2)}  CPU × ${cpuRatio.toFixed(2)}`);

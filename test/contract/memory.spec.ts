@@ -11,4 +11,4 @@ const SETTINGS = {
   retain: 1_000,
 } as const;
 
-describeContract('memory', { createTransport: async () => new MemoryTransport(SETTINGS), shared: false, skip: [] }, 14);
+describeContract('memory', { createTransport: async () => new MemoryTransport(SETTINGS), shared: false, skip: [] }, 23);

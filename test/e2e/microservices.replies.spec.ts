@@ -19,11 +19,13 @@ interface Inside {
   readonly opened: {
     readonly requester: {
       readonly size: number;
-      readonly opened: {
-        readonly publisher: {
-          readonly channel: { readonly current: ConfirmChannel | undefined };
-          readonly inFlight: { readonly size: number };
-          readonly wear: { readonly timer: unknown; gaveUp(isSuspect: boolean): void };
+      readonly path: {
+        readonly opened: {
+          readonly publisher: {
+            readonly channel: { readonly current: ConfirmChannel | undefined };
+            readonly inFlight: { readonly size: number };
+            readonly wear: { readonly timer: unknown; gaveUp(isSuspect: boolean): void };
+          };
         };
       };
     };
@@ -48,7 +50,7 @@ onRabbit('the channel of the answers', () => {
       await lab.serve({ controllers: [Slow] });
       const client = lab.client();
       expect(await firstValueFrom(client.send('slow', 0))).toBe(0);
-      const { publisher } = (client as unknown as Inside).opened.requester.opened;
+      const { publisher } = (client as unknown as Inside).opened.requester.path.opened;
       const asked = Promise.allSettled([1, 2, 3].map((n) => firstValueFrom(client.send('slow', n))));
       await started.reach(4);
       const channel = publisher.channel.current;
@@ -84,7 +86,7 @@ onRabbit('the channel of the answers', () => {
       await lab.serve({ controllers: [Slow] });
       const client = lab.client({ publish: { window: 5 } });
       expect(await firstValueFrom(client.send('quick', {}))).toBe(1);
-      const { publisher } = (client as unknown as Inside).opened.requester.opened;
+      const { publisher } = (client as unknown as Inside).opened.requester.path.opened;
       const channel = publisher.channel.current;
       const waiting = firstValueFrom(client.send('slow', {}));
       await started.reach(1);

@@ -2,6 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { EventBus } from '../../lib/bus/event-bus.js';
 import type { EventBusParts } from '../../lib/bus/event-bus.parts.js';
 import type { HandlerRegistration } from '../../lib/bus/group-definition.js';
+import { HandlerScope } from '../../lib/bus/handler-scope.js';
 import type { PublishStage } from '../../lib/bus/publisher.js';
 import { resolveOptions } from '../../lib/bus/resolved-options.js';
 import type { InboxStore } from '../../lib/core/inbox.js';
@@ -45,6 +46,7 @@ async function withBus(
     transport,
     exchange: new TopicExchange(),
     serializer: new JsonSerializer(),
+    scope: new HandlerScope(),
     logger: { log: () => undefined, warn: () => undefined, error: () => undefined },
     ...parts,
   });

@@ -139,7 +139,7 @@ onRabbit('what a copy carries of a message', () => {
       expect(contents(await take(group))).toEqual({
         ...CARRIED,
         replyTo: victim,
-        headers: { ...OWN_HEADERS, 'eb-topic': 'orders.created', 'eb-attempt': 1 },
+        headers: { ...OWN_HEADERS, 'eb-topic': 'orders.created' }, // the first attempt again, which goes without saying
       });
       expect((await channel.checkQueue(victim)).messageCount).toBe(0);
     }),
@@ -160,7 +160,9 @@ onRabbit('what a copy carries of a message', () => {
       // what its sender wrote about itself is not believed
       expect(letter).toMatchObject({ attempts: 1 });
       expect(await deadLetters.replay(group)).toBe(1);
-      expect(contents(await take(group)).headers).toMatchObject({ ...OWN_HEADERS, 'eb-attempt': 1 });
+      const { headers } = contents(await take(group));
+      expect(headers).toMatchObject(OWN_HEADERS);
+      expect(headers).not.toHaveProperty('eb-attempt');
       expect((await channel.checkQueue(victim)).messageCount).toBe(0);
     }),
     30_000,

@@ -66,9 +66,10 @@ const TSCONFIG = {
 };
 const TYPES = `import { EventBusModule, EventBusService } from 'nestjs-event-bus';
 import { EventBusClient, EventBusServer } from 'nestjs-event-bus/microservices';
-import { CONTRACT_CASES } from 'nestjs-event-bus/testing';
+import { CONTRACT_CASES, EventBusTestHarness, eventBusMatchers } from 'nestjs-event-bus/testing';
 export const all: readonly unknown[] = [
   EventBusModule.forRoot(), EventBusService, EventBusClient, EventBusServer, CONTRACT_CASES,
+  EventBusTestHarness, eventBusMatchers,
 ];
 `;
 

@@ -11,6 +11,8 @@ const EXPECTED = {
   unroutable: [/312 NO_ROUTE/],
   config: [/mistakes\.jsonc:3/],
   python: [/dead letter: orders.shipped, undecodable/],
+  rpc: [/the handler: aborted/, /code OUT_OF_STOCK/, /its stream has ended, after 2\d of 1000/],
+  rendezvous: [/its lease has ended/, /missing: worker, 2 of 3/],
 };
 const URLS = { memory: undefined, rabbitmq: 'amqp://guest:guest@127.0.0.1:5672' };
 

@@ -54,7 +54,7 @@ export class Lab {
   }
 
   willRemoveExchange(exchange: string): string {
-    this.exchanges.add(exchange).add(`${exchange}.broadcast`);
+    this.exchanges.add(exchange).add(`${exchange}.broadcast`).add(`${exchange}.control`);
     return exchange;
   }
 

@@ -9,7 +9,11 @@ it('the main entry exports exactly these values', () => {
     'BrokerBlockedError',
     'BusClosedError',
     'BytesSerializer',
+    'CacheOverflowError',
+    'CacheTimeoutError',
+    'ChainTooDeepError',
     'CloudEventsSerializer',
+    'Command',
     'ConfigurationError',
     'ConnectionError',
     'DeadLetterError',
@@ -26,6 +30,7 @@ it('the main entry exports exactly these values', () => {
     'EventBusError',
     'EventBusModule',
     'EventBusService',
+    'EventContextHost',
     'FanoutExchange',
     'HandlerTimeoutError',
     'HeadersExchange',
@@ -37,14 +42,21 @@ it('the main entry exports exactly these values', () => {
     'MsgpackSerializer',
     'NestEnvelopeSerializer',
     'NoHandlerError',
+    'OnCommand',
     'OnEvent',
     'ProtobufSerializer',
     'PublishRejectedError',
     'PublishTimeoutError',
     'RTopicExchange',
+    'RemoteError',
+    'RendezvousService',
+    'RendezvousTimeoutError',
+    'RequestCancelledError',
     'RequestTimeoutError',
     'RetryLaterError',
     'SERIALIZER_NAMES',
+    'StartupPolicyError',
+    'StreamBrokenError',
     'StructuredSerializer',
     'TextSerializer',
     'TopicExchange',
@@ -52,17 +64,28 @@ it('the main entry exports exactly these values', () => {
     'UnroutableError',
     'ValidationError',
     'compressed',
+    'defineCommand',
     'defineEvent',
     'encrypted',
     'exponential',
     'fixed',
+    'fixedDelay',
     'getEventBusToken',
+    'handshakeBarrier',
     'loadEventBusConfig',
+    'noWait',
+    'policyChain',
   ]);
 });
 
 it('the testing entry exports exactly these values', () => {
-  expect(Object.keys(testing).sort()).toEqual(['CONTRACT_CASES', 'checkExchangeHandler', 'planContract']);
+  expect(Object.keys(testing).sort()).toEqual([
+    'CONTRACT_CASES',
+    'EventBusTestHarness',
+    'checkExchangeHandler',
+    'eventBusMatchers',
+    'planContract',
+  ]);
 });
 
 it('the entry for microservices exports exactly these values', () => {

@@ -48,6 +48,7 @@ export class AppBench extends Bench {
   constructor(harness: ContractHarness) {
     super(harness);
     this.newExchange('events.broadcast');
+    this.willRemove(`${this.exchange.name}.control`);
   }
 
   /** Boots an application with one bus on a transport of its own; every application of a case is the same service. */

@@ -63,6 +63,28 @@ export const SUBSCRIBE_CASES: readonly ContractCase[] = [
     );
   }),
 
+  busCase('publish reaches one member of each group, in turn; broadcast reaches them all', async (bench) => {
+    const { bus } = await bench.start();
+    const group = bench.group('readers');
+    const seen = new Log<string>('events');
+    const add = (name: string) => (n: unknown) => seen.add(`${name} ${String(n)}`);
+    for (const name of ['a', 'b', 'c']) await bus.subscribe('orders.*', add(name), { group });
+    await bus.subscribe('orders.*', add('other'), { group: bench.group('others') });
+    const turns: string[] = [];
+    for (let n = 0; n < 30; n++) {
+      await bus.publish('orders.created', n);
+      // one after the other, so that all members are free each time
+      const [one, other] = (await seen.reach(2 * n + 2)).slice(2 * n).toSorted();
+      assert.equal(other, `other ${n}`);
+      turns.push(one?.split(' ')[0] ?? '');
+    }
+    // which of those that are free comes next is the broker's choice; nobody is left out
+    const shares = ['a', 'b', 'c'].map((name) => turns.filter((turn) => turn === name).length);
+    assert.ok(Math.min(...shares) >= 6 && Math.max(...shares) <= 14, `not in turn: ${turns.join()}`);
+    await bus.broadcast('orders.created', 'all');
+    assert.deepEqual((await seen.settle(64)).slice(60).toSorted(), ['a all', 'b all', 'c all', 'other all']);
+  }),
+
   busCase(
     'a paused subscription gets nothing, and after resume everything; with a group and without',
     async (bench) => {

@@ -1,3 +1,4 @@
+import type { Delays } from '../../core/delays.js';
 import type { BacklogOptions } from '../../core/publish-backlog.js';
 
 /** Options of the transport in memory. A type, not an interface, so that it is also a `TransportOptions`. */
@@ -11,4 +12,6 @@ export type MemoryTransportOptions = {
 export interface MemorySettings extends BacklogOptions {
   readonly window: number;
   readonly retain: number;
+  /** What retries wait by. Default: timers. */
+  readonly delays: Delays;
 }

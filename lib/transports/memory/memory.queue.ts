@@ -1,3 +1,4 @@
+import { type Delays, sooner } from '../../core/delays.js';
 import type { Settlement } from '../../core/delivery.js';
 import { Deque } from '../../core/deque.js';
 import type { Binding } from '../../core/exchange.js';
@@ -21,8 +22,8 @@ export interface Entry {
 export class MemoryQueue {
   private readonly ready = new Deque<Entry>();
   private readonly consumers: MemoryConsumer[] = [];
-  /** Those that wait for their time. */
-  private readonly timers = new Map<NodeJS.Timeout, { readonly entry: Entry; readonly at: number }>();
+  /** Those that wait for their time, by the way to take them back. */
+  private readonly waiting = new Map<() => void, { readonly entry: Entry; readonly at: number }>();
   /** Per ordering key that is being worked on: those that wait for it. */
   private readonly keys = new Map<string, Deque<Entry>>();
   private cursor = 0;
@@ -39,6 +40,7 @@ export class MemoryQueue {
     private readonly bury: (record: DeadLetterRecord) => void,
     /** As many as a publisher can bring in one turn, so that it cannot outrun consumers that keep up. */
     private readonly perTurn: number,
+    private readonly delays: Delays,
   ) {}
 
   get isUsed(): boolean {
@@ -46,7 +48,12 @@ export class MemoryQueue {
   }
 
   get depth(): number {
-    return this.ready.size + this.timers.size;
+    return this.ready.size + this.waiting.size;
+  }
+
+  /** Whether it is about to hand something out. */
+  get isMoving(): boolean {
+    return this.ready.size > 0 && this.consumers.some((consumer) => consumer.isFree);
   }
 
   get bindings(): readonly Binding[] {
@@ -68,7 +75,7 @@ export class MemoryQueue {
 
   /** Takes over what another queue holds, waiting times included; that one is closed. */
   inherit(other: MemoryQueue): void {
-    const waiting = [...other.timers.values()];
+    const waiting = [...other.waiting.values()];
     const behind = [...other.keys.values()].flatMap((entries) => [...entries.drain()]);
     for (const entry of [...other.ready.drain(), ...behind]) this.ready.push(entry);
     other.close();
@@ -119,8 +126,8 @@ export class MemoryQueue {
   close(): void {
     this.isClosed = true;
     clearImmediate(this.scheduled);
-    for (const timer of this.timers.keys()) clearTimeout(timer);
-    this.timers.clear();
+    for (const cancel of this.waiting.keys()) cancel();
+    this.waiting.clear();
   }
 
   /** A place is free: goes on in this turn, but leaves the event loop its share. */
@@ -182,12 +189,14 @@ export class MemoryQueue {
   }
 
   private wait(entry: Entry, ms: number): void {
-    const timer = setTimeout(() => {
-      this.timers.delete(timer);
-      this.ready.push(entry);
+    const { group = this.source.deadLetterGroup } = this.source;
+    const { attempt, message } = entry;
+    const cancel = this.delays.later({ group, attempt, message }, ms, (skippedMs) => {
+      this.waiting.delete(cancel);
+      this.ready.push(skippedMs > 0 ? { ...entry, message: sooner(message, skippedMs) } : entry);
       this.pump();
-    }, ms);
-    this.timers.set(timer, { entry, at: Date.now() + ms });
+    });
+    this.waiting.set(cancel, { entry, at: Date.now() + ms });
   }
 
   /** False when another message of the same key is being worked on; then it waits behind that one. */

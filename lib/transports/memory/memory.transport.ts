@@ -1,3 +1,4 @@
+import { TIMERS } from '../../core/delays.js';
 import { BusClosedError, ConfigurationError, PublishTimeoutError } from '../../core/errors.js';
 import { DEFAULTS } from '../../core/limits.js';
 import type { Message } from '../../core/message.js';
@@ -35,6 +36,7 @@ const USUAL: MemorySettings = Object.freeze({
   bytes: DEFAULTS.bufferBytes,
   onFull: 'reject',
   retain: 0,
+  delays: TIMERS,
 });
 
 /**
@@ -76,6 +78,11 @@ export class MemoryTransport implements Transport {
       [],
       (o) => new PublishTimeoutError(o.message.topic, o.timeoutMs, false),
     );
+  }
+
+  /** Whether a queue is about to hand something to a consumer. @internal */
+  get isMoving(): boolean {
+    return [...this.queues.values(), ...this.privateQueues].some((queue) => queue.isMoving);
   }
 
   async connect(topology: Topology): Promise<void> {
@@ -237,6 +244,7 @@ export class MemoryTransport implements Transport {
       ++this.names,
       (letter) => this.deadLetters.bury(deadLetterGroup, letter),
       this.settings.window,
+      this.settings.delays,
     );
     this.routes.update(queue);
     if (source.startFrom === 'earliest') {

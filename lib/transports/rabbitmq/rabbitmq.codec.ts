@@ -1,4 +1,5 @@
 import type { ConsumeMessage, GetMessage, Options } from 'amqplib';
+import { readDepth } from '../../core/chain-depth.js';
 import type { Failure } from '../../core/delivery.js';
 import { areHeadersCut, NO_HEADERS, readHeaders } from '../../core/headers.js';
 import { LIMITS } from '../../core/limits.js';
@@ -11,6 +12,9 @@ export const HEADER = {
   version: 'eb-version',
   key: 'eb-key',
   causation: 'eb-causation',
+  correlation: 'eb-correlation',
+  depth: 'eb-depth',
+  credit: 'eb-credit',
   expires: 'eb-expires',
   due: 'eb-due',
   topic: 'eb-topic',
@@ -58,7 +62,8 @@ export function toProperties(message: Message, copy?: CopyState): Options.Publis
     contentEncoding: message.contentEncoding,
     timestamp: Math.floor(message.timestamp / 1_000),
     appId: message.source,
-    correlationId: message.correlationId,
+    // who answers knows only this property; the id of what the request is a part of goes beside it
+    correlationId: message.requestId ?? message.correlationId,
     replyTo: message.replyTo,
     headers: toWireHeaders(message, copy),
     persistent: true,
@@ -67,11 +72,15 @@ export function toProperties(message: Message, copy?: CopyState): Options.Publis
 }
 
 function toWireHeaders(message: Message, copy: CopyState | undefined): WireHeaders | undefined {
-  const { version, key, causationId, expiresAt, dueAt, headers } = message;
+  const { version, key, causationId, depth, credit, expiresAt, dueAt, headers } = message;
+  const correlation = message.requestId === undefined ? undefined : message.correlationId;
   const isPlain =
     version === undefined &&
     key === undefined &&
     causationId === undefined &&
+    correlation === undefined &&
+    depth === undefined &&
+    credit === undefined &&
     expiresAt === undefined &&
     dueAt === undefined;
   if (isPlain && !copy && headers === NO_HEADERS) return undefined;
@@ -80,6 +89,9 @@ function toWireHeaders(message: Message, copy: CopyState | undefined): WireHeade
   if (version !== undefined) own[HEADER.version] = version;
   if (key !== undefined) own[HEADER.key] = key;
   if (causationId !== undefined) own[HEADER.causation] = causationId;
+  if (correlation !== undefined) own[HEADER.correlation] = correlation;
+  if (depth !== undefined) own[HEADER.depth] = depth;
+  if (credit !== undefined) own[HEADER.credit] = credit;
   if (expiresAt !== undefined) own[HEADER.expires] = expiresAt;
   if (dueAt !== undefined) own[HEADER.due] = dueAt;
   if (copy) addCopyState(own, message, copy);
@@ -97,7 +109,7 @@ export function toField(value: WireField): WireField {
 function addCopyState(headers: WireHeaders, message: Message, copy: CopyState): void {
   const { attempt, deferrals, misses, dueAt, firstFailedAt, lastFailedAt, reason, failure } = copy;
   headers[HEADER.topic] = message.topic;
-  headers[HEADER.attempt] = attempt;
+  if (attempt > 1) headers[HEADER.attempt] = attempt;
   if (deferrals) headers[HEADER.deferrals] = deferrals;
   if (misses) headers[HEADER.misses] = misses;
   if (dueAt !== undefined) headers[HEADER.due] = dueAt;
@@ -115,6 +127,9 @@ export function toMessage(received: Received): Message {
   const { content, properties, fields } = received;
   const raw: RawHeaders = properties.headers;
   const topic = isCopy(received) ? text(raw, HEADER.topic) : undefined;
+  const correlationId = property(properties.correlationId);
+  const replyTo = property(properties.replyTo);
+  const correlation = replyTo === undefined ? undefined : text(raw, HEADER.correlation);
   return {
     id: property(properties.messageId) ?? '',
     type: property(properties.type) ?? '',
@@ -127,12 +142,21 @@ export function toMessage(received: Received): Message {
     body: content,
     timestamp: toMs(properties.timestamp),
     source: property(properties.appId),
-    correlationId: property(properties.correlationId),
+    correlationId: correlation ?? correlationId,
     causationId: text(raw, HEADER.causation),
-    replyTo: property(properties.replyTo),
+    depth: readDepth(own(raw, HEADER.depth)),
+    replyTo,
+    requestId: correlation === undefined ? undefined : correlationId,
+    credit: replyTo === undefined ? undefined : creditOf(raw),
     expiresAt: integer(raw, HEADER.expires),
     dueAt: integer(raw, HEADER.due),
   } as Message;
+}
+
+/** Whatever the wire says within 1 and the limit. */
+function creditOf(headers: RawHeaders): number | undefined {
+  const credit = integer(headers, HEADER.credit);
+  return credit === undefined ? undefined : clamp(credit, 1, LIMITS.streamCredit);
 }
 
 /** The attempt of a delivery, whatever the wire says within 1 and the limit. */

@@ -193,7 +193,8 @@ export class RabbitMqConsumer extends Described implements Consumer, DeliveryOwn
     }
     intake.sift(sieve);
     this.intake = intake;
-    this.isTrial = true;
+    // a private queue is new each time: nothing in it can have ended a process before
+    this.isTrial = this.group !== undefined;
     await intake.tune(this.wanted);
   }
 

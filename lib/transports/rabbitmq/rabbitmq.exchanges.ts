@@ -2,7 +2,7 @@ import type { Channel, ChannelModel } from 'amqplib';
 import { ConfigurationError, ConnectionError, TopologyConflictError } from '../../core/errors.js';
 import type { Exchange } from '../../core/exchange.js';
 import type { BusLogger } from '../../core/logger.js';
-import type { DeclareMode } from '../../core/transport.js';
+import type { DeclareMode, Source, Topology } from '../../core/transport.js';
 import { type ChannelError, rpc, withChannel } from './rabbitmq.channel.js';
 import { declare, toTopologyError } from './rabbitmq.declaration.js';
 import { NAME_BYTES } from './rabbitmq.group-queues.js';
@@ -196,4 +196,14 @@ export function newExchanges(known: readonly Exchange[], wanted: readonly Exchan
       );
     return !same;
   });
+}
+
+/** Those that are known besides. */
+export function withExchanges(topology: Topology, added: readonly Exchange[]): Topology {
+  const { exchanges } = topology;
+  return { ...topology, exchanges: [...exchanges, ...newExchanges(exchanges, added)] };
+}
+
+export function exchangesOf({ bindings }: Source): readonly Exchange[] {
+  return bindings.map(({ exchange }) => exchange);
 }

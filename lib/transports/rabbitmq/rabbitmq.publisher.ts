@@ -20,12 +20,12 @@ import {
   SupervisedChannel,
 } from './rabbitmq.channel.js';
 import { RabbitMqChannelWear } from './rabbitmq.channel-wear.js';
-import { type CopyState, toProperties } from './rabbitmq.codec.js';
+import type { CopyState } from './rabbitmq.codec.js';
 import type { RabbitMqLink } from './rabbitmq.link.js';
 import type { PublisherSettings } from './rabbitmq.publisher.settings.js';
 import { RabbitMqReturn } from './rabbitmq.return.js';
 import { RabbitMqSuspects } from './rabbitmq.suspects.js';
-import { type AmqpTarget, asBuffer, copyState, exchangeName, routingKeyOf } from './rabbitmq.target.js';
+import { type AmqpTarget, asBuffer, exchangeName, propertiesFor, routingKeyOf } from './rabbitmq.target.js';
 import { WriteBatch } from './rabbitmq.write-batch.js';
 
 const ROUTED: Routed = Object.freeze({ routed: true });
@@ -181,7 +181,7 @@ export class RabbitMqPublisher {
         exchangeName(target),
         routingKeyOf(target, message),
         asBuffer(message.body),
-        toProperties(message, copyState(target)),
+        propertiesFor(target, message),
         (error: Error | null) => this.onConfirm(outgoing, error),
       );
       outgoing.sent = true;

@@ -1,7 +1,8 @@
+import type { Options } from 'amqplib';
 import { PublishRejectedError } from '../../core/errors.js';
 import type { Message } from '../../core/message.js';
 import type { Target } from '../../core/transport.js';
-import type { CopyState } from './rabbitmq.codec.js';
+import { type CopyState, toProperties } from './rabbitmq.codec.js';
 
 const FIRST_ATTEMPT: CopyState = Object.freeze({ attempt: 1 });
 
@@ -32,7 +33,14 @@ export function routingKeyOf(target: AmqpTarget, message: Message): string {
   }
 }
 
-export function copyState(target: AmqpTarget): CopyState | undefined {
+/** RabbitMQ calls an answer not routed even while it delivers it, and would send each of them back. */
+export function propertiesFor(target: AmqpTarget, message: Message): Options.Publish {
+  const properties = toProperties(message, copyState(target));
+  if (target.kind === 'reply') properties.mandatory = false;
+  return properties;
+}
+
+function copyState(target: AmqpTarget): CopyState | undefined {
   if (target.kind === 'copy') return target.state;
   return target.kind === 'group' ? FIRST_ATTEMPT : undefined;
 }

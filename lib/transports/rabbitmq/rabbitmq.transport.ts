@@ -1,6 +1,7 @@
 import type { ChannelModel } from 'amqplib';
 import { Described } from '../../core/described.js';
 import { BusClosedError, ConnectionError, EventBusError, TopologyConflictError } from '../../core/errors.js';
+import type { Exchange } from '../../core/exchange.js';
 import { DEFAULTS } from '../../core/limits.js';
 import type { BusLogger } from '../../core/logger.js';
 import type { Message } from '../../core/message.js';
@@ -23,7 +24,7 @@ import type { RabbitMqConnection } from './rabbitmq.connection.js';
 import { type ConsumerParts, RabbitMqConsumer } from './rabbitmq.consumer.js';
 import { RabbitMqCopies } from './rabbitmq.copies.js';
 import { RabbitMqDeadLetters } from './rabbitmq.dead-letters.js';
-import { EXCHANGE_TYPES, newExchanges, RabbitMqExchanges } from './rabbitmq.exchanges.js';
+import { EXCHANGE_TYPES, exchangesOf, newExchanges, RabbitMqExchanges, withExchanges } from './rabbitmq.exchanges.js';
 import { queueName } from './rabbitmq.group-queues.js';
 import { RabbitMqGroupRecord } from './rabbitmq.group-record.js';
 import { type HeirParts, RabbitMqHeir } from './rabbitmq.heir.js';
@@ -132,9 +133,9 @@ export class RabbitMqTransport extends Described implements Transport {
 
   async declare(source: Source): Promise<void> {
     this.assertOpen('declare');
-    if (source.group === undefined) return;
     const link = this.connection.publish.connection;
-    if (!link) throw new ConnectionError(`"${source.group}" cannot be declared: not connected to the broker.`);
+    if (!link) throw new ConnectionError(`"${source.group ?? source.owner}" cannot be declared: not connected.`);
+    if (source.group === undefined) return this.addExchanges(link, exchangesOf(source));
     await this.declarations.declareSource(link, source, queueName(source));
     this.remember(source);
   }
@@ -233,11 +234,15 @@ export class RabbitMqTransport extends Described implements Transport {
 
   /** For who uses it too. Only what could be declared is kept: a conflict is nothing to the others. */
   private async extend({ exchanges }: Topology, connecting: Promise<void>): Promise<void> {
-    const added = newExchanges(this.topology.exchanges, exchanges);
-    const link = this.connection.publish.connection;
-    if (link && added.length > 0) await this.declarations.declareAll(link, { exchanges: added, sources: [] });
-    this.topology = { ...this.topology, exchanges: [...this.topology.exchanges, ...added] };
+    await this.addExchanges(this.connection.publish.connection, exchanges);
     await connecting;
+  }
+
+  /** Declared again with the others at every reconnect. */
+  private async addExchanges(link: ChannelModel | undefined, exchanges: readonly Exchange[]): Promise<void> {
+    const added = newExchanges(this.topology.exchanges, exchanges);
+    if (link && added.length > 0) await this.declarations.declareAll(link, { exchanges: added, sources: [] });
+    this.topology = withExchanges(this.topology, added); // some of them may have come meanwhile
   }
 
   /** Where the messages of a group are: in a queue of its name, unless its handlers name another. */

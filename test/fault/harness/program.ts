@@ -11,6 +11,7 @@ export interface ProgramMessage {
 
 export type ProgramName =
   | 'publisher'
+  | 'answerer'
   | 'worker'
   | 'service'
   | 'soak'

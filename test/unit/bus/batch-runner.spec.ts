@@ -5,8 +5,10 @@ import { SharedPlaces } from '../../../lib/bus/concurrency.js';
 import { Dispatcher, type DispatcherOptions } from '../../../lib/bus/dispatcher.js';
 import { GroupCounters } from '../../../lib/bus/event-bus.stats.js';
 import type { EventContext } from '../../../lib/bus/event-context.js';
+import { EventRegistry } from '../../../lib/bus/event-registry.js';
 import { GroupInbox } from '../../../lib/bus/group-inbox.js';
 import { HandlerMatcher } from '../../../lib/bus/handler-matcher.js';
+import { HandlerScope } from '../../../lib/bus/handler-scope.js';
 import { MemoryInboxStore } from '../../../lib/bus/memory-inbox.store.js';
 import { MessageDecoder } from '../../../lib/bus/message-decoder.js';
 import { ACK, RELEASE } from '../../../lib/core/delivery.js';
@@ -37,6 +39,7 @@ function setUp({ work, dispatching, isIdempotent = false, ...options }: SetUp = 
   const counters = new GroupCounters();
   const logger = new RecordingLogger();
   const json = new JsonSerializer();
+  const scope = new HandlerScope();
   const emit = jest.fn<DispatcherOptions['emit']>(async () => undefined);
   const handler = {
     place: 'Mail.onOrders',
@@ -68,7 +71,9 @@ function setUp({ work, dispatching, isIdempotent = false, ...options }: SetUp = 
     decoder: new MessageDecoder([json], 1_000),
     delay: 'exact',
     counters,
+    scope,
     emit,
+    registry: new EventRegistry(),
     ...(isIdempotent && { inbox }),
     ...dispatching,
   });
@@ -83,6 +88,7 @@ function setUp({ work, dispatching, isIdempotent = false, ...options }: SetUp = 
     counters,
     logger,
     handler,
+    scope,
     ...options,
   });
   const deliver = (id: string, { message, ...fields }: FakeDeliveryFields = {}): FakeDelivery => {
@@ -230,15 +236,23 @@ describe('BatchRunner', () => {
   });
 
   it('acknowledges all of a batch that succeeds, and publishes what each has emitted', async () => {
-    const { deliver, emit, counters } = setUp({
+    const scope = new HandlerScope();
+    const emitted: unknown[] = [];
+    const { deliver, counters } = setUp({
+      scope,
       work: (payloads, contexts) => {
         for (const [index, context] of contexts.entries()) context.emit('sent', payloads[index]);
+      },
+      dispatching: {
+        scope,
+        emit: async ({ topic, payload }, { origin }) => emitted.push([topic, payload, scope.inherit({}, origin)]),
       },
     });
     const all = ['a', 'b', 'c'].map((id) => deliver(id));
     await tick();
     expect(all.map(({ outcomes }) => outcomes)).toEqual([[ACK], [ACK], [ACK]]);
-    expect(emit.mock.calls).toEqual(['a', 'b', 'c'].map((id) => ['sent', id, { correlationId: id, causationId: id }]));
+    const cause = (id: string) => ({ correlationId: id, causationId: id, depth: 1 });
+    expect(emitted).toEqual(['a', 'b', 'c'].map((id) => ['sent', id, cause(id)]));
     expect(counters.handled).toBe(3);
   });
 
@@ -259,7 +273,7 @@ describe('BatchRunner', () => {
       [{ kind: 'retry', delayMs: 500, attempt: 2, deferrals: 1 }],
       [ACK],
     ]);
-    expect(emit.mock.calls.map(([, payload]) => payload)).toEqual(['d']);
+    expect(emit.mock.calls.map(([{ payload }]) => payload)).toEqual(['d']);
   });
 
   it('retries all with any other error', async () => {

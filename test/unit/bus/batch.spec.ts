@@ -3,21 +3,23 @@ import fc from 'fast-check';
 import { of, throwError } from 'rxjs';
 import { Batch } from '../../../lib/bus/batch.js';
 import type { EventContext } from '../../../lib/bus/event-context.js';
+import { HandlerScope } from '../../../lib/bus/handler-scope.js';
 import { BatchError, DeadLetterError } from '../../../lib/core/errors.js';
 import { settled } from '../support/deferred.js';
 
 type Invoke = (payloads: readonly unknown[], contexts: readonly EventContext[]) => unknown;
 
 /** What came of each item: nothing yet, that it is well, or its error. */
-function setUp(size: number, invoke: Invoke = () => undefined) {
+function setUp(size: number, invoke: Invoke = () => undefined, scope = new HandlerScope()) {
   const calls: (readonly [payloads: readonly unknown[], contexts: readonly unknown[]])[] = [];
-  const batch = new Batch(size, {
+  const handler = {
     place: 'Mail.onOrders',
     invoke: (payloads: unknown, contexts: unknown) => {
       calls.push([payloads as unknown[], contexts as unknown[]]);
       return invoke(payloads as unknown[], contexts as EventContext[]);
     },
-  });
+  };
+  const batch = new Batch(size, handler, scope);
   const outcomes: unknown[] = Array.from({ length: size }, () => 'waits');
   const join = (index: number): void => {
     const context = `context ${index}` as unknown as EventContext;

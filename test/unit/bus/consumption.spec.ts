@@ -3,6 +3,7 @@ import { BusExchanges } from '../../../lib/bus/bus-exchanges.js';
 import { type ActiveGroup, Consumption, type ConsumptionOptions } from '../../../lib/bus/consumption.js';
 import type { EventBusOptions } from '../../../lib/bus/event-bus.options.js';
 import { GroupCounters } from '../../../lib/bus/event-bus.stats.js';
+import { EventRegistry } from '../../../lib/bus/event-registry.js';
 import { defineGroups, type HandlerRegistration } from '../../../lib/bus/group-definition.js';
 import { MemoryInboxStore } from '../../../lib/bus/memory-inbox.store.js';
 import { MessageDecoder } from '../../../lib/bus/message-decoder.js';
@@ -37,8 +38,10 @@ function setUp({ options, handler = TOPIC, capabilities, parts }: SetUp = {}) {
     transport: fake.transport,
     exchanges,
     decoder: new MessageDecoder([fake.serializer], 1_000),
+    scope: fake.scope,
     logger: fake.logger,
     emit: async () => undefined,
+    registry: new EventRegistry(),
     ...parts,
   });
   const add = (fields: Parameters<typeof aRegistration>[0] = {}, onGap?: () => void) => {
@@ -413,7 +416,7 @@ describe('Consumption', () => {
     const log: unknown[][] = [];
     const { consumption, add, transport } = setUp({
       parts: {
-        emit: async (...args) => void log.push(['emit', ...args]),
+        emit: async ({ topic, payload }) => void log.push(['emit', topic, payload]),
         middleware: [
           async (context, next) => {
             log.push(['middleware', context.group]);
@@ -437,7 +440,7 @@ describe('Consumption', () => {
     expect(log).toEqual([
       ['claim', 'mail', 'm-1', 70_000, expect.any(String)],
       ['middleware', 'mail'],
-      ['emit', 'x', 1, { correlationId: 'm-1', causationId: 'm-1' }],
+      ['emit', 'x', 1],
     ]);
   });
 

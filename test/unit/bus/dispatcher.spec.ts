@@ -3,15 +3,18 @@ import { of, throwError } from 'rxjs';
 import { Dispatcher, type DispatcherOptions } from '../../../lib/bus/dispatcher.js';
 import { GroupCounters } from '../../../lib/bus/event-bus.stats.js';
 import type { EventContext } from '../../../lib/bus/event-context.js';
+import { EventRegistry } from '../../../lib/bus/event-registry.js';
 import { GroupInbox } from '../../../lib/bus/group-inbox.js';
 import type { Handler } from '../../../lib/bus/handler.js';
 import { HandlerMatcher } from '../../../lib/bus/handler-matcher.js';
+import { HandlerScope } from '../../../lib/bus/handler-scope.js';
 import { MessageDecoder } from '../../../lib/bus/message-decoder.js';
 import { PrivateRetries } from '../../../lib/bus/private-delivery.js';
 import type { Runner } from '../../../lib/bus/runner.js';
 import { ACK, type Delivery, RELEASE } from '../../../lib/core/delivery.js';
 import {
   BusClosedError,
+  ChainTooDeepError,
   DeadLetterError,
   DecodeError,
   HandlerTimeoutError,
@@ -50,7 +53,9 @@ function setUp(
     decoder: new MessageDecoder([JSON_SERIALIZER], 50),
     delay: 'exact',
     counters,
+    scope: new HandlerScope(),
     emit,
+    registry: new EventRegistry(),
     ...more,
   });
   return { dispatcher, counters, handled, emit };
@@ -99,6 +104,32 @@ describe('Dispatcher', () => {
       });
     });
 
+    it.each([false, true])('runs an async generator to its end, with middleware: %s', async (isWrapped) => {
+      const middleware = isWrapped ? [(_: unknown, next: () => Promise<void>) => next()] : [];
+      let given = 0;
+      async function* values(to: number) {
+        while (given < to) yield given++;
+        if (to > 3) throw new RangeError('later');
+      }
+      expect(await setUp(() => values(3), { middleware }).dispatcher.handle(new FakeDelivery())).toBe(ACK);
+      expect(given).toBe(3);
+      expect(await setUp(() => values(4), { middleware }).dispatcher.handle(new FakeDelivery())).toMatchObject({
+        kind: 'retry',
+        failure: { name: 'RangeError' },
+      });
+    });
+
+    it('an async generator that the shutdown has cut off is given back: it has not come to its end', async () => {
+      const delivery = new FakeDelivery();
+      async function* values() {
+        for (let n = 0; ; n++) {
+          if (n === 2) delivery.abort(new BusClosedError('go on handling'));
+          yield n;
+        }
+      }
+      expect(await setUp(() => values()).dispatcher.handle(delivery)).toBe(RELEASE);
+    });
+
     it('is acknowledged even though the shutdown has aborted it: it did end', async () => {
       const { dispatcher } = setUp((_, context) => {
         delivery.abort(new BusClosedError('go on handling'));
@@ -116,7 +147,10 @@ describe('Dispatcher', () => {
       [1, false],
     ])('of expiry %d ms from now: dropped is %s', async (ms, isDropped) => {
       const { dispatcher, counters, handled } = setUp();
-      expect(await dispatcher.handle(new FakeDelivery({ message: { expiresAt: NOW + ms } }))).toBe(ACK);
+      expect(await dispatcher.handle(new FakeDelivery({ message: { expiresAt: NOW + ms } }))).toEqual({
+        kind: 'ack',
+        ...(isDropped && { unhandled: 'expired' }),
+      });
       expect(handled).toHaveBeenCalledTimes(isDropped ? 0 : 1);
       expect([counters.expired, counters.handled]).toEqual(isDropped ? [1, 0] : [0, 1]);
     });
@@ -216,7 +250,7 @@ describe('Dispatcher', () => {
 
     it('is nothing to a private queue', async () => {
       const { dispatcher, counters } = setUp(undefined, { unmatched: undefined });
-      expect(await dispatcher.handle(new FakeDelivery({ message }))).toBe(ACK);
+      expect(await dispatcher.handle(new FakeDelivery({ message }))).toEqual({ kind: 'ack', unhandled: 'unmatched' });
       expect(counters).toEqual(new GroupCounters());
     });
   });
@@ -301,9 +335,14 @@ describe('Dispatcher', () => {
       const { message } = event;
       const request = (fields = {}): FakeDelivery =>
         new FakeDelivery({ message: { ...message, replyTo: 'back', ...fields } });
-      expect(await dispatcher.handle(request())).toBe(ACK);
-      expect(await dispatcher.handle(request({ body: Buffer.from('{') }))).toBe(ACK);
-      expect(dispatcher.timedOut(request())).toBe(ACK);
+      const done = (name: string) => ({
+        kind: 'ack',
+        unhandled: 'refused',
+        failure: expect.objectContaining({ name }),
+      });
+      expect(await dispatcher.handle(request())).toEqual(done('Error'));
+      expect(await dispatcher.handle(request({ body: Buffer.from('{') }))).toEqual(done('DecodeError'));
+      expect(dispatcher.timedOut(request())).toEqual(done('HandlerTimeoutError'));
       expect(refused).toEqual([error, expect.any(DecodeError), expect.any(HandlerTimeoutError)]);
       expect(await dispatcher.handle(event)).toMatchObject({ kind: 'retry' });
       const aborted = request();
@@ -444,11 +483,15 @@ describe('Dispatcher', () => {
     };
 
     it('is published when it has succeeded, as caused by the message', async () => {
-      const { dispatcher, emit } = setUp(emits);
+      const scope = new HandlerScope();
+      const emitted: unknown[] = [];
+      const emit: DispatcherOptions['emit'] = async ({ topic, options }, { origin }) =>
+        emitted.push([topic, scope.inherit(options ?? {}, origin)]);
+      const { dispatcher } = setUp(emits, { scope, emit });
       expect(await dispatcher.handle(new FakeDelivery({ message: { id: 'm-7', correlationId: 'c-1' } }))).toBe(ACK);
-      expect(emit.mock.calls).toEqual([
-        ['mail.sent', { to: 1 }, { correlationId: 'c-1', causationId: 'm-7' }],
-        ['mail.counted', { n: 2 }, { correlationId: 'own', causationId: 'm-7', key: 'k' }],
+      expect(emitted).toEqual([
+        ['mail.sent', { correlationId: 'c-1', causationId: 'm-7', depth: 1 }],
+        ['mail.counted', { correlationId: 'own', causationId: 'm-7', key: 'k', depth: 1 }],
       ]);
     });
 
@@ -472,6 +515,27 @@ describe('Dispatcher', () => {
       });
       expect(retryable).toHaveBeenCalledWith(expect.objectContaining({ code: 'EMIT_FAILED', cause }));
       expect(counters.handled).toBe(0);
+    });
+  });
+
+  describe('a chain that is too deep', () => {
+    const refusal = new ChainTooDeepError('mail.sent', 4, 3);
+
+    it('makes the delivery dead at once, whether the handler publishes or emits', async () => {
+      const delivery = () => new FakeDelivery({ message: { depth: 3 } });
+      const expected = { kind: 'dead', reason: 'chain-too-deep', failure: { name: 'ChainTooDeepError' } };
+      const { dispatcher } = setUp(fails(refusal));
+      expect(await dispatcher.handle(delivery())).toMatchObject(expected);
+      const emitting = setUp((_, context) => context.emit('mail.sent', {}));
+      emitting.emit.mockRejectedValue(refusal);
+      expect(await emitting.dispatcher.handle(delivery())).toMatchObject(expected);
+      expect(emitting.counters.handled).toBe(0);
+    });
+
+    it('of another item of its batch does not', async () => {
+      const { dispatcher } = setUp(fails(refusal));
+      expect(await dispatcher.handle(new FakeDelivery({ message: { depth: 2 } }))).toMatchObject({ kind: 'retry' });
+      expect(await dispatcher.handle(new FakeDelivery())).toMatchObject({ kind: 'retry' });
     });
   });
 
@@ -510,7 +574,25 @@ describe('Dispatcher', () => {
         ],
       });
       await dispatcher.handle(new FakeDelivery());
-      expect(emit.mock.calls.map(([topic]) => topic)).toEqual(['inner', 'outer']);
+      expect(emit.mock.calls.map(([{ topic }]) => topic)).toEqual(['inner', 'outer']);
+    });
+
+    it('may settle the error of a handler, but not publish what that has emitted', async () => {
+      const { dispatcher, emit } = setUp(
+        (_, context) => {
+          context.emit('inner', 1);
+          throw new Error('settled');
+        },
+        {
+          middleware: [
+            async (context, next) => {
+              await next().catch(() => context.emit('outer', 2));
+            },
+          ],
+        },
+      );
+      expect(await dispatcher.handle(new FakeDelivery())).toBe(ACK);
+      expect(emit.mock.calls.map(([{ topic }]) => topic)).toEqual(['outer']);
     });
   });
 
@@ -566,7 +648,7 @@ describe('Dispatcher', () => {
 
     it('drops what this group has handled', async () => {
       const { dispatcher, handled, counters } = withInbox('done');
-      expect(await dispatcher.handle(new FakeDelivery())).toBe(ACK);
+      expect(await dispatcher.handle(new FakeDelivery())).toEqual({ kind: 'ack', unhandled: 'duplicate' });
       expect(handled).not.toHaveBeenCalled();
       expect([counters.duplicates, counters.handled]).toEqual([1, 0]);
     });

@@ -58,6 +58,15 @@ function setUp(options: Partial<GroupRunnerOptions> = {}) {
 describe('GroupRunner', () => {
   withFakeTimers();
 
+  it('tells who watches what became of each delivery', async () => {
+    const settled = jest.fn();
+    const { runs, deliver } = setUp({ watch: { settled } });
+    const a = deliver('a');
+    expect(settled).not.toHaveBeenCalled();
+    await runs.end('a');
+    expect(settled.mock.calls).toEqual([['mail', a, ACK]]);
+  });
+
   it('runs as many at a time as the group may, the rest in order', async () => {
     const { runner, runs, deliver } = setUp();
     const [a] = ['a', 'b', 'c', 'd'].map((id) => deliver(id));

@@ -1,6 +1,7 @@
 import { describe, expect, it, jest } from '@jest/globals';
 import { BroadcastHub, PrivateRetries } from '../../../lib/bus/private-delivery.js';
 import type { Runner } from '../../../lib/bus/runner.js';
+import type { Delays, Waiting } from '../../../lib/core/delays.js';
 import { ACK, type Delivery, RELEASE, type Settlement } from '../../../lib/core/delivery.js';
 import { HandlerTimeoutError } from '../../../lib/core/errors.js';
 import type { Message } from '../../../lib/core/message.js';
@@ -68,6 +69,31 @@ describe('PrivateRetries', () => {
     await jest.advanceTimersByTimeAsync(10);
     expect(last()).toMatchObject({ attempt: 1, deferrals: 3, redelivered: false });
     expect(last().message).toEqual({ ...arrival.message, dueAt: 777 });
+  });
+
+  it('waits by the delays that it is given, of which some is skipped', () => {
+    const { given, runner } = aRunner();
+    const waiting: { readonly what: Waiting; readonly ms: number; readonly run: (skippedMs: number) => void }[] = [];
+    const cancel = jest.fn();
+    const delays: Delays = {
+      later: (what, ms, run) => {
+        waiting.push({ what, ms, run });
+        return cancel;
+      },
+    };
+    const retries = new PrivateRetries(runner, undefined, 'mail', delays);
+    const arrival = new FakeDelivery();
+    retries.deliver(arrival);
+    void given[0]?.settle({ kind: 'retry', delayMs: 10, attempt: 2, dueAt: 777 });
+    const put = { ...arrival.message, dueAt: 777 };
+    expect(waiting).toMatchObject([{ what: { group: 'mail', attempt: 2, message: put }, ms: 10 }]);
+    waiting[0]?.run(7);
+    expect(given[1]).toMatchObject({ attempt: 2 });
+    expect(given[1]?.message).toEqual({ ...arrival.message, dueAt: 770 });
+    void given[1]?.settle(RETRY);
+    retries.stop();
+    expect(cancel).toHaveBeenCalledTimes(1);
+    expect(arrival.outcomes).toEqual([RELEASE]);
   });
 
   it('a timeout ends one attempt, not the next one', async () => {

@@ -3,7 +3,9 @@ import { AlternateQueues } from '../../../lib/bus/alternate-queues.js';
 import { BusExchanges } from '../../../lib/bus/bus-exchanges.js';
 import type { EventBusOptions } from '../../../lib/bus/event-bus.options.js';
 import { PublishCounters } from '../../../lib/bus/event-bus.stats.js';
+import type { HandlerContext } from '../../../lib/bus/event-context.js';
 import type { EventDefinition } from '../../../lib/bus/event-definition.js';
+import { HandlerScope } from '../../../lib/bus/handler-scope.js';
 import { MessageDecoder } from '../../../lib/bus/message-decoder.js';
 import type { EventPublishOptions } from '../../../lib/bus/publish-options.js';
 import { Publisher, type PublisherOptions } from '../../../lib/bus/publisher.js';
@@ -17,10 +19,12 @@ import {
   UnroutableError,
   ValidationError,
 } from '../../../lib/core/errors.js';
+import type { Message } from '../../../lib/core/message.js';
 import type { StandardSchema } from '../../../lib/core/schema.js';
 import { FanoutExchange } from '../../../lib/exchanges/fanout.exchange.js';
 import { TopicExchange } from '../../../lib/exchanges/topic.exchange.js';
 import { JsonSerializer } from '../../../lib/serializers/json.serializer.js';
+import { caughtFrom } from '../support/caught.js';
 import { FakeTransport } from '../support/fake.transport.js';
 import { RecordingLogger } from '../support/recording.logger.js';
 
@@ -54,7 +58,9 @@ function setUp(
     unroutables,
     alternates: new AlternateQueues({ options: resolved, exchanges: EXCHANGES, transport, sourceOf }),
     maxMessageBytes: 100,
+    maxDepth: resolved.publish.maxDepth,
     counters,
+    scope: new HandlerScope(),
     logger,
     ...options,
   });
@@ -109,6 +115,31 @@ describe('Publisher', () => {
         expiresAt: NOW + 500,
         dueAt: NOW + 300,
       });
+    });
+
+    it('takes over from the handler that publishes it what belongs to the chain, to its limit', async () => {
+      const scope = new HandlerScope();
+      const { publish, transport, counters } = setUp({ scope, maxDepth: 5 });
+      const inHandler = (message: Partial<Message>, options?: EventPublishOptions) =>
+        scope.run({ message } as HandlerContext, publish, 1, options);
+      await inHandler({ id: 'm-1', depth: 4 }, { key: 'k' });
+      expect(transport.sent[0]?.message).toMatchObject({
+        key: 'k',
+        correlationId: 'm-1',
+        causationId: 'm-1',
+        depth: 5,
+      });
+      const error = await caughtFrom(inHandler({ id: 'm-2', depth: 5 }));
+      expect(error).toMatchObject({ code: 'CHAIN_TOO_DEEP', topic: 'orders.created', depth: 6, retryable: false });
+      expect(transport.sent).toHaveLength(1);
+      expect(counters.read().failed).toBe(1);
+      await publish();
+      expect(Object.keys(transport.sent[1]?.message ?? {})).not.toContain('depth');
+    });
+
+    it('cannot be told its depth', async () => {
+      const error = await caughtFrom(setUp().publish(1, { depth: 0 } as object));
+      expect(error).toMatchObject({ code: 'CONFIGURATION', message: expect.stringContaining('depth') });
     });
 
     it('has no due time without a delay, and no source without a service', async () => {

@@ -37,10 +37,10 @@ describe('a file of EventBusClient', () => {
     });
     const warnings = folder.logger.lines.map((line) => line.replace(folder.path, ''));
     expect(warnings).toEqual([
+      'warn: /config.jsonp:12: general_routing_keys has no effect. general_cache_policy is off.',
       'warn: /config.jsonp:17: logger_mode has no effect. No log file is written; remove it.',
       'warn: /config.jsonp:10: plugins_path has no effect. No folder is searched; name a module where it is used: "serializer": "./plugins/zip.js#ZipSerializer".',
-      'warn: /config.jsonp:12: general_routing_keys has no effect. There is no general cache; subscribe with bus.observe(topic).',
-      'warn: /config.jsonp:13: general_message_cls has no effect. There is no general cache; subscribe with bus.observe(topic).',
+      'warn: /config.jsonp:13: general_message_cls has no effect. Entries are what was decoded, of no class; remove it.',
     ]);
   });
 
@@ -65,8 +65,37 @@ describe('a file of EventBusClient', () => {
     expect(await folder.load()).toEqual(expected);
   });
 
+  it.each([
+    ['{ "general_cache_policy": "on_connect" }', { policy: 'on-connect', patterns: 'general' }],
+    [
+      '{ "general_cache_policy": "on_demand", "general_routing_keys": "orders.#" }',
+      { policy: 'on-demand', patterns: 'orders.#' },
+    ],
+    ['{ "general_cache_policy": "off" }', undefined],
+    ['{ "general_cache_policy": null, "general_routing_keys": null, "port": 5672 }', undefined],
+  ])('has a general cache: %s', async (text, cache) => {
+    using folder = new ConfigFolder({ 'event-bus.jsonc': text });
+    expect(await folder.load()).toEqual({ transport: 'amqp://localhost:5672', ...(cache && { cache }) });
+    expect(folder.logger.lines).toEqual([]);
+  });
+
+  it.each([
+    ['{ "general_cache_policy": "on-connect" }', 'event-bus.jsonc:1: general_cache_policy must be one of'],
+    [
+      '{ "general_cache_policy": "on_connect", "general_routing_keys": 5 }',
+      'event-bus.jsonc:1: general_routing_keys must be a string',
+    ],
+    [
+      '{ "general_cache_policy": "on_connect", "cache": { "patterns": "a" } }',
+      'event-bus.jsonc:1: general_cache_policy and cache say the same; keep cache.',
+    ],
+  ])('is refused when its general cache is wrong: %s', async (text, problem) => {
+    using folder = new ConfigFolder({ 'event-bus.jsonc': text });
+    expect(await folder.problems()).toEqual([expect.stringContaining(problem)]);
+  });
+
   it('has no key that is not in the table', () => {
-    expect(new Set(LEGACY_ALIASES.map(({ key }) => key)).size).toBe(15);
+    expect(new Set(LEGACY_ALIASES.map(({ key }) => key)).size).toBe(20);
   });
 });
 

@@ -1,7 +1,7 @@
 import { getEventListeners } from 'node:events';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, it, jest } from '@jest/globals';
-import { pause, withDeadline } from '../../../lib/core/deadline.js';
+import { abortable, pause, withDeadline } from '../../../lib/core/deadline.js';
 import { EventBusError } from '../../../lib/core/errors.js';
 import { withFakeTimers } from '../support/fake-timers.js';
 
@@ -154,5 +154,44 @@ describe('pause', () => {
     await jest.advanceTimersByTimeAsync(10);
     await all;
     expect(getEventListeners(signal, 'abort')).toHaveLength(0);
+  });
+});
+
+describe('abortable', () => {
+  it.each([
+    ['resolves', () => Promise.resolve(7), { value: 7 }],
+    ['rejects', () => Promise.reject(new EventBusError('X', 'x')), { error: expect.any(EventBusError) }],
+  ] as const)('%s like the work, and leaves no listener', async (_, work, outcome) => {
+    const { signal } = new AbortController();
+    const seen = watch(abortable<unknown>(work(), signal));
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(seen.outcome).toEqual(outcome);
+    expect(getEventListeners(signal, 'abort')).toEqual([]);
+  });
+
+  it.each(['before', 'while'] as const)(
+    'rejects with the reason of a signal that is aborted %s it waits',
+    async (when) => {
+      const abort = new AbortController();
+      const reason = new EventBusError('ENDED', 'ended');
+      if (when === 'before') abort.abort(reason);
+      const seen = watch(abortable(new Promise(() => undefined), abort.signal));
+      abort.abort(reason);
+      await new Promise((resolve) => setImmediate(resolve));
+      expect(seen.outcome).toEqual({ error: reason });
+    },
+  );
+
+  it('drops what the work rejects with later', async () => {
+    const abort = new AbortController();
+    let fail: (error: Error) => void = () => undefined;
+    const work = new Promise<void>((_, reject) => {
+      fail = reject;
+    });
+    const ended = abortable(work, abort.signal).catch((error: unknown) => error);
+    abort.abort('gone');
+    expect(await ended).toBe('gone');
+    fail(new Error('late'));
+    await new Promise((resolve) => setImmediate(resolve));
   });
 });

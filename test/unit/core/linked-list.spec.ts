@@ -33,4 +33,16 @@ describe('LinkedList', () => {
       }),
     );
   });
+
+  it('takes an item in front of another one', () => {
+    const [one, two, three] = [new Node(1), new Node(2), new Node(3)];
+    const list = new LinkedList<Node>();
+    list.add(three);
+    list.addBefore(three, one);
+    list.addBefore(three, two);
+    expect(list.toArray()).toEqual([one, two, three]);
+    expect([list.size, list.head, list.tail]).toEqual([3, one, three]);
+    list.remove(three);
+    expect(list.tail).toBe(two);
+  });
 });

@@ -8,6 +8,7 @@ import {
   onOneLine,
   toWellFormed,
   truncateBytes,
+  wildcardMatches,
 } from '../../../lib/core/text.js';
 
 const MARKER = '…';
@@ -270,5 +271,49 @@ describe('globMatches', () => {
       return performance.now() - begin;
     });
     expect(Math.min(...times)).toBeLessThanOrEqual(5);
+  });
+});
+
+/** As one would write it: tries everything. */
+function oracle([first, ...glob]: readonly string[], text: readonly string[]): boolean {
+  if (first === undefined) return text.length === 0;
+  if (first === '*') return oracle(glob, text) || (text.length > 0 && oracle([first, ...glob], text.slice(1)));
+  return text.length > 0 && (first === '?' || first === text[0]) && oracle(glob, text.slice(1));
+}
+
+describe('wildcardMatches', () => {
+  it.each([
+    ['worker', 'worker', true],
+    ['worker', 'Worker', false],
+    ['worker.*', 'worker.images.large', true],
+    ['worker.?', 'worker.1', true],
+    ['worker.?', 'worker.', false],
+    ['worker.?', 'worker.12', false],
+    ['?', '😀', true],
+    ['??', '😀', false],
+    ['a?c', 'a.c', true],
+    ['*?', '', false],
+    ['[ab]', 'a', false],
+    ['', '', true],
+    ['*', '', true],
+  ])('"%s" and "%s": %s', (glob, text, expected) => {
+    expect(wildcardMatches(glob, text)).toBe(expected);
+  });
+
+  it('finds what trying everything finds', () => {
+    const unit = fc.constantFrom('a', 'b', '.', '😀');
+    const glob = fc.array(fc.oneof(unit, fc.constantFrom('*', '?')), { maxLength: 8 });
+    fc.assert(
+      fc.property(glob, fc.array(unit, { maxLength: 8 }), (pattern, text) => {
+        expect(wildcardMatches(pattern.join(''), text.join(''))).toBe(oracle(pattern, text));
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+
+  it('takes no time for what looks bad', () => {
+    const began = performance.now();
+    expect(wildcardMatches(`${'*a'.repeat(64)}b`, 'a'.repeat(128))).toBe(false);
+    expect(performance.now() - began).toBeLessThan(100);
   });
 });

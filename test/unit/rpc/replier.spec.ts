@@ -1,17 +1,21 @@
 import { describe, expect, it } from '@jest/globals';
 import { MessageEncoder } from '../../../lib/bus/message-encoder.js';
-import { PublishTimeoutError } from '../../../lib/core/errors.js';
+import { resolveOptions } from '../../../lib/bus/resolved-options.js';
+import { DeadLetterError, PublishTimeoutError } from '../../../lib/core/errors.js';
 import { Replier } from '../../../lib/rpc/replier.js';
 import { JsonSerializer } from '../../../lib/serializers/json.serializer.js';
+import { TextSerializer } from '../../../lib/serializers/text.serializer.js';
 import { FakeTransport } from '../support/fake.transport.js';
 import { RecordingLogger } from '../support/recording.logger.js';
 
-const encoder = new MessageEncoder({ service: 'shop', serializer: new JsonSerializer(), maxMessageBytes: 1_000 });
+const serializer = new JsonSerializer();
+const encoder = new MessageEncoder({ service: 'shop', serializer, maxMessageBytes: 1_000, maxDepth: 10 });
+const options = resolveOptions({ service: 'shop', publish: { timeoutMs: 1_000, maxMessageBytes: 1_000 } });
 
 function start() {
   const transport = new FakeTransport();
   const logger = new RecordingLogger();
-  return { transport, logger, replier: new Replier({ transport, encoder, timeoutMs: 1_000, logger }) };
+  return { transport, logger, replier: new Replier({ transport, serializer, options, logger }) };
 }
 
 const request = encoder.encode('orders.place', 1, { id: 'r-1', correlationId: 'c-1', replyTo: 'back' });
@@ -22,7 +26,7 @@ describe('a replier', () => {
     await replier.open(request).send({ kind: 'value', value: { n: 1 } });
     const [sent] = transport.sent;
     expect(sent?.target).toEqual({ kind: 'reply', address: 'back' });
-    expect(sent?.message).toMatchObject({ type: 'reply', correlationId: 'c-1', causationId: 'r-1', source: 'shop' });
+    expect(sent?.message).toMatchObject({ type: 'reply', correlationId: 'c-1', source: 'shop' });
     expect(Buffer.from(sent?.message.body ?? []).toString()).toBe('{"n":1}');
   });
 
@@ -44,7 +48,16 @@ describe('a replier', () => {
     expect(logger.lines.filter((line) => line.includes('orders.place'))).toHaveLength(2);
   });
 
-  it('never rejects, and does nothing for who waits for no answer', async () => {
+  it('says that there is no value even where the format has nothing for it', async () => {
+    const transport = new FakeTransport();
+    const logger = new RecordingLogger();
+    const replier = new Replier({ transport, serializer: new TextSerializer(), options, logger });
+    expect(await replier.open(request).send({ kind: 'end' })).toBe(true);
+    expect(transport.sent.map(({ message }) => [message.type, message.body.byteLength])).toEqual([['reply.end', 0]]);
+    expect(logger.lines).toEqual([]);
+  });
+
+  it('never rejects, and is not opened for who waits for no answer', async () => {
     const { transport, replier, logger } = start();
     transport.publishing = async () => {
       throw new Error('as asked');
@@ -52,7 +65,7 @@ describe('a replier', () => {
     await replier.open(request).send({ kind: 'value', value: 1 });
     expect(logger.lines).toEqual([expect.stringContaining('"orders.place" (r-1) could not be answered')]);
     const { replyTo: _, ...event } = request;
-    await replier.open(event).send({ kind: 'value', value: 1 });
+    expect(() => replier.open(event)).toThrow(DeadLetterError);
     expect(transport.sent).toHaveLength(1);
   });
 

@@ -1,68 +1,22 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { describe, expect, it } from '@jest/globals';
 import { MessageDecoder } from '../../../lib/bus/message-decoder.js';
-import { MessageEncoder } from '../../../lib/bus/message-encoder.js';
 import type { Message } from '../../../lib/core/message.js';
-import type { ConnectionState, ReplyOptions, ReplyPath, Routed, Target } from '../../../lib/core/transport.js';
+import type { Routed } from '../../../lib/core/transport.js';
 import { Requester } from '../../../lib/rpc/requester.js';
 import { REPLY, type Reply } from '../../../lib/rpc/rpc.wire.js';
-import { JsonSerializer } from '../../../lib/serializers/json.serializer.js';
 import { until } from '../../../lib/testing/contract/until.js';
-import { FakeTransport } from '../support/fake.transport.js';
-
-const serializer = new JsonSerializer();
-const encoder = new MessageEncoder({ service: 'shop', serializer, maxMessageBytes: 1_000 });
-
-/** A transport whose replies and state are the test's. */
-class Line extends FakeTransport {
-  readonly requests: { readonly target: Target; readonly message: Message }[] = [];
-  opened = 0;
-  closedPaths = 0;
-  opening: () => Promise<void> = async () => undefined;
-  sending: () => Promise<Routed> = async () => ({ routed: true });
-  replyOptions: ReplyOptions = {};
-  private onReply: ((message: Message) => void) | undefined;
-  private readonly listeners = new Set<(state: ConnectionState) => void>();
-
-  constructor() {
-    super();
-    this.connection.onStateChange = (listener?: (state: ConnectionState) => void) => {
-      if (listener) this.listeners.add(listener);
-      return () => void (listener && this.listeners.delete(listener));
-    };
-  }
-
-  override async openReplies(onReply?: (message: Message) => void, options: ReplyOptions = {}): Promise<ReplyPath> {
-    this.opened++;
-    this.replyOptions = options;
-    this.onReply = onReply;
-    await this.opening();
-    return {
-      address: 'back',
-      publish: (target, message) => {
-        this.requests.push({ target, message });
-        return this.sending();
-      },
-      close: async () => void this.closedPaths++,
-    };
-  }
-
-  answer(correlationId: string | undefined, type: string, payload: unknown): void {
-    this.onReply?.(encoder.encode('back', payload, { correlationId: correlationId ?? '', type }));
-  }
-
-  become(state: ConnectionState): void {
-    for (const listener of this.listeners) listener(state);
-  }
-}
+import { deferred, settled } from '../support/deferred.js';
+import { encoder, ReplyLine, serializer } from '../support/reply-line.js';
 
 function start(timeoutMs = 1_000) {
-  const line = new Line();
+  const line = new ReplyLine();
   const requester = new Requester({ transport: line, encoder, decoder: new MessageDecoder([serializer]), timeoutMs });
   const ask = (payload: unknown) => {
     const replies: Reply[] = [];
     const errors: unknown[] = [];
     const stop = requester.open(
-      { topic: 'orders.place', queue: 'events.command.orders.place', payload },
+      { topic: 'orders.place', target: { kind: 'group', group: 'events.command.orders.place' }, payload },
       { onReply: (reply) => replies.push(reply), onError: (error) => errors.push(error) },
     );
     return { replies, errors, stop };
@@ -84,7 +38,7 @@ describe('a requester', () => {
     expect(message).toMatchObject({
       topic: 'orders.place',
       replyTo: 'back',
-      correlationId: message.id,
+      requestId: message.id,
       source: 'shop',
     });
     expect(Math.abs((message.expiresAt ?? 0) - before - 1_000)).toBeLessThan(500);
@@ -110,6 +64,20 @@ describe('a requester', () => {
     await requester.close();
   });
 
+  it('what it takes to open the way back is part of its time', async () => {
+    const { line, ask, sent, requester } = start(10_000);
+    const open = deferred();
+    line.opening = () => open.promise;
+    const before = Date.now();
+    ask('a');
+    await pause(60);
+    open.resolve();
+    const { expiresAt = 0 } = await sent(1);
+    expect(expiresAt - before).toBeGreaterThanOrEqual(10_000);
+    expect(expiresAt - before).toBeLessThan(10_050);
+    await requester.close();
+  });
+
   it('a queue that does not exist: NoHandlerError', async () => {
     const { line, ask, requester } = start();
     line.sending = async () => ({ routed: false });
@@ -117,6 +85,24 @@ describe('a requester', () => {
     await until('it failed', () => errors.length === 1);
     expect(errors).toMatchObject([{ code: 'NO_HANDLER' }]);
     expect(requester.size).toBe(0);
+    await requester.close();
+  });
+
+  it('an answer that comes before the confirm counts, whatever becomes of the confirm', async () => {
+    const { line, ask, sent, requester } = start();
+    const confirms = [deferred<Routed>(), deferred<Routed>(), deferred<Routed>()];
+    const asked = confirms.map((confirm) => {
+      line.sending = () => confirm.promise;
+      return ask('a');
+    });
+    await sent(3);
+    for (const { message } of line.requests) line.answer(message.id, REPLY.value, 'at once');
+    expect(requester.size).toBe(0);
+    confirms[0]?.resolve({ routed: true });
+    confirms[1]?.resolve({ routed: false });
+    confirms[2]?.reject(new Error('as asked'));
+    await settled();
+    for (const one of asked) expect(one).toMatchObject({ replies: [{ kind: 'value', value: 'at once' }], errors: [] });
     await requester.close();
   });
 

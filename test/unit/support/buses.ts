@@ -1,6 +1,7 @@
 import { EventBus } from '../../../lib/bus/event-bus.js';
 import type { EventBusOptions } from '../../../lib/bus/event-bus.options.js';
 import type { EventBusParts } from '../../../lib/bus/event-bus.parts.js';
+import { HandlerScope } from '../../../lib/bus/handler-scope.js';
 import { resolveOptions } from '../../../lib/bus/resolved-options.js';
 import type { TransportCapabilities } from '../../../lib/core/transport.js';
 import { TopicExchange } from '../../../lib/exchanges/topic.exchange.js';
@@ -21,6 +22,7 @@ export function fakeParts(options: EventBusOptions = {}, capabilities: Partial<T
     transport: new FakeTransport(capabilities),
     exchange: new TopicExchange(),
     serializer: new JsonSerializer(),
+    scope: new HandlerScope(),
     logger: new RecordingLogger(),
   };
 }

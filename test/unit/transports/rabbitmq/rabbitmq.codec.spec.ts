@@ -96,7 +96,20 @@ const field = fc.oneof(
 );
 const ownName = fc
   .constantFrom(
-    ...['version', 'key', 'causation', 'expires', 'due', 'topic', 'attempt', 'deferrals', 'first-failed', 'reason'],
+    ...[
+      'version',
+      'key',
+      'causation',
+      'depth',
+      'credit',
+      'expires',
+      'due',
+      'topic',
+      'attempt',
+      'deferrals',
+      'first-failed',
+      'reason',
+    ],
     ...['last-failed', 'error-name', 'error-message', 'error-stack', 'unreadable', 'anything'],
   )
   .map((name) => `eb-${name}`);
@@ -168,6 +181,8 @@ describe('any message that comes in', () => {
         expect(missesOf(one)).toBeLessThanOrEqual(LIMITS.attempt);
         expect(returnsOf(one)).toBeGreaterThanOrEqual(0);
         expect(Number.isNaN(new Date(toMessage(one).timestamp).getTime())).toBe(false);
+        const { credit = 1, replyTo } = toMessage(one);
+        expect(credit >= 1 && credit <= LIMITS.streamCredit && (replyTo !== undefined || credit === 1)).toBe(true);
         const defect = defectOf(one);
         expect(defect === undefined || defect.length < 200).toBe(true);
       }),
@@ -218,6 +233,21 @@ describe('what only the library may set', () => {
     expect(attemptOf(received({ headers: { 'eb-attempt': attempt }, exchange: '' }))).toBe(expected);
   });
 
+  it.each([
+    [7, 7],
+    [1e9, LIMITS.chainDepth],
+    [-1, undefined],
+    [0, undefined],
+    [1.5, undefined],
+    [Number.NaN, undefined],
+    ['7', undefined],
+    [{ '!': 'double', value: 7 }, undefined],
+  ])('of the depth %p makes %p, whether it is a copy or not', (depth, expected) => {
+    for (const exchange of ['', 'events']) {
+      expect(toMessage(received({ headers: { 'eb-depth': depth }, exchange })).depth).toBe(expected);
+    }
+  });
+
   it.each(['eb-key', 'eb-causation', 'eb-topic'])('%s is ignored when it is too long for it', (name) => {
     const valuesAt = (length: number): readonly unknown[] =>
       Object.values(toMessage(received({ headers: { [name]: 'k'.repeat(length) }, exchange: '' })));
@@ -233,7 +263,17 @@ describe('what only the library may set', () => {
 });
 
 describe('a prototype that came with the headers', () => {
-  const named = ['eb-version', 'eb-key', 'eb-causation', 'eb-expires', 'eb-due', 'eb-topic', 'eb-attempt', 'eb-reason'];
+  const named = [
+    'eb-version',
+    'eb-key',
+    'eb-causation',
+    'eb-depth',
+    'eb-expires',
+    'eb-due',
+    'eb-topic',
+    'eb-attempt',
+    'eb-reason',
+  ];
 
   it('is not read', () => {
     const values = Object.fromEntries(

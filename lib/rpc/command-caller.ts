@@ -1,0 +1,245 @@
+import type { BusExchanges } from '../bus/bus-exchanges.js';
+import type { EventBusParts } from '../bus/event-bus.parts.js';
+import type { HandlerContext } from '../bus/event-context.js';
+import type { EventRegistry, NamedEvent } from '../bus/event-registry.js';
+import { decoderOf } from '../bus/message-decoder.js';
+import { encodingOf, MessageEncoder, type MessageOptions } from '../bus/message-encoder.js';
+import { MESSAGE_CHECKS } from '../bus/publish-option-checks.js';
+import { ConfigurationError, RequestTimeoutError } from '../core/errors.js';
+import { DEFAULTS, LIMITS } from '../core/limits.js';
+import { abortSignal, type Check, integer, shape } from '../core/options.js';
+import { compose } from '../core/pipeline.js';
+import { validate } from '../core/schema.js';
+import type { Routed } from '../core/transport.js';
+import type { OutgoingCommand, RequestAllOptions, RequestOptions, RequestStreamOptions } from './command-options.js';
+import { toRemoteError } from './remote-failure.js';
+import { ReplyReader, type ReplyStream } from './reply-reader.js';
+import type { OpenStream, Request, RequestEvents } from './request.js';
+import { Requester, type SendRequest } from './requester.js';
+import type { Reply } from './rpc.wire.js';
+import { SharedSignals } from './shared-signals.js';
+
+const NO_OPTIONS: RequestStreamOptions = Object.freeze({});
+const CHECKS = {
+  ...MESSAGE_CHECKS,
+  timeoutMs: integer(1, 86_400_000),
+  signal: abortSignal,
+} as const;
+const REQUEST_SHAPE = shape(CHECKS);
+const STREAM_SHAPE = shape({ ...CHECKS, window: integer(1, LIMITS.streamCredit) });
+
+/** Of the caller, and of the handler that asks: when nobody waits for that one, nobody waits for this one either. */
+type Signals = readonly (AbortSignal | undefined)[];
+
+interface Call {
+  readonly event: NamedEvent;
+  readonly options: RequestStreamOptions;
+  /** The handler that asks. */
+  readonly outer: HandlerContext | undefined;
+  readonly message: MessageOptions;
+  readonly signals: Signals;
+  /** Of this request alone: as long as it is not handed over, it need not be. Undefined when nothing can abort it. */
+  readonly abort: AbortController | undefined;
+}
+
+export interface CallerOptions {
+  readonly registry: EventRegistry;
+  readonly exchanges: BusExchanges;
+  /** Whether only this process would answer what is in a queue, and not yet. */
+  readonly isForItself: (queue: string) => boolean;
+  readonly onAbandoned: (requestId: string) => void;
+}
+
+/** Asks for answers. */
+export class CommandCaller {
+  private readonly requester: Requester;
+  private readonly shared = new SharedSignals();
+
+  constructor(
+    private readonly parts: EventBusParts,
+    private readonly options: CallerOptions,
+  ) {
+    const { transport, options: resolved, publishMiddleware = [] } = parts;
+    this.requester = new Requester({
+      transport,
+      encoder: new MessageEncoder(encodingOf(parts)),
+      decoder: decoderOf(parts),
+      timeoutMs: resolved.request.timeoutMs,
+      send: sendThrough(publishMiddleware),
+      onAbandoned: options.onAbandoned,
+    });
+  }
+
+  /** How many answers are waited for. */
+  get pending(): number {
+    return this.requester.size;
+  }
+
+  request(first: string | object, second: unknown, third: RequestOptions | undefined): Promise<unknown> {
+    try {
+      return this.ask(this.options.registry.toEvent(first, second, third));
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /** It belongs to the handler that calls this, wherever it is read. */
+  requestStream<R>(first: string | object, second: unknown, third: RequestStreamOptions | undefined): ReplyStream<R> {
+    let call: Call;
+    try {
+      const event = this.options.registry.toEvent(first, second, third);
+      assertOptions(event.options, STREAM_SHAPE, 'requestStream options');
+      call = this.callOf(event);
+    } catch (error) {
+      return new ReplyReader(() => Promise.reject(error));
+    }
+    return new ReplyReader((events) => this.startStream(call, events), call.signals, this.shared);
+  }
+
+  requestOne(command: OutgoingCommand, common: Omit<RequestAllOptions, 'concurrency'>): Promise<unknown> {
+    if (typeof command !== 'object' || command === null) return Promise.reject(noCommand(command));
+    if (!isSpelledOut(command)) return this.request(command, common, undefined);
+    const { payload, options } = command;
+    return this.request(command.command, payload, { ...common, ...options });
+  }
+
+  close(): Promise<void> {
+    return this.requester.close();
+  }
+
+  private async ask(event: NamedEvent): Promise<unknown> {
+    assertOptions(event.options, REQUEST_SHAPE, 'request options');
+    const call = this.callOf(event);
+    return this.wait(await this.prepare(call), call);
+  }
+
+  private async startStream(call: Call, events: RequestEvents): Promise<OpenStream> {
+    const { topic } = call.event;
+    const onReply = (reply: Reply): void => {
+      if (reply.kind === 'error') events.onError(toRemoteError(topic, reply.value));
+      else events.onReply(reply);
+    };
+    const request = await this.prepare(call);
+    for (const signal of call.signals) signal?.throwIfAborted();
+    const stream = this.requester.openStream(
+      request,
+      { ...events, onReply },
+      call.options.window ?? DEFAULTS.streamWindow,
+    );
+    const stop = (): void => {
+      stream.stop();
+      call.abort?.abort();
+    };
+    return { take: stream.take, stop };
+  }
+
+  private callOf(event: NamedEvent): Call {
+    const options: RequestStreamOptions = event.options ?? NO_OPTIONS;
+    const { scope } = this.parts;
+    const outer = scope.current;
+    const { signal } = options;
+    const abort = outer || signal ? new AbortController() : undefined;
+    const message = scope.inherit(options);
+    return {
+      event,
+      options,
+      outer,
+      message: abort ? { ...message, signal: abort.signal } : message,
+      signals: outer ? [outer.signal, signal] : [signal],
+      abort,
+    };
+  }
+
+  /** What is wrong before anything is sent. */
+  private async prepare({ event, options, outer, message }: Call): Promise<Request> {
+    const { topic, payload, definition } = event;
+    const target = this.options.exchanges.commandTarget(topic);
+    if (this.options.isForItself(target.group)) throw forItself(topic);
+    const schema = definition?.schema;
+    const checked = schema ? await validate(schema, payload, `The payload for "${topic}"`) : payload;
+    const { timeoutMs = this.parts.options.request.timeoutMs } = options;
+    const startMs = leftOf(outer, topic, timeoutMs);
+    return { topic, target, payload: checked, definition, message, timeoutMs, startMs };
+  }
+
+  private wait(request: Request, { signals, abort }: Call): Promise<unknown> {
+    const { shared } = this;
+    for (const signal of signals) signal?.throwIfAborted();
+    return new Promise((resolve, reject) => {
+      let stop: (() => void) | undefined;
+      const unlisten = (): void => {
+        for (const signal of signals) shared.remove(signal, onAbort);
+      };
+      const onAbort = (): void => {
+        unlisten();
+        stop?.();
+        const reason: unknown = signals.find((signal) => signal?.aborted)?.reason;
+        abort?.abort(reason);
+        reject(reason);
+      };
+      for (const signal of signals) shared.add(signal, onAbort);
+      // may tell of an error before it returns
+      stop = this.requester.open(request, {
+        onReply: ({ kind, value }) => {
+          unlisten();
+          if (kind === 'error') reject(toRemoteError(request.topic, value));
+          else resolve(value);
+        },
+        onError: (error) => {
+          unlisten();
+          reject(error instanceof Error ? error : new Error(String(error)));
+        },
+      });
+    });
+  }
+}
+
+/** What is left of the time of whoever waits for the handler that asks. */
+function leftOf(outer: HandlerContext | undefined, topic: string, timeoutMs: number): number {
+  const answerBy = outer?.answerBy;
+  if (answerBy === undefined) return timeoutMs;
+  const leftMs = Math.min(timeoutMs, answerBy - Date.now());
+  if (leftMs < 1) throw new RequestTimeoutError(topic, 0);
+  return leftMs;
+}
+
+function assertOptions(options: object | undefined, check: Check, name: string): void {
+  if (options === undefined) return;
+  const problems: string[] = [];
+  check(options, name, problems);
+  if (problems.length > 0) throw new ConfigurationError(problems);
+}
+
+function forItself(topic: string): Error {
+  return new ConfigurationError(
+    `"${topic}" is handled by this application, whose consumers start when all modules have bootstrapped: a request during the bootstrap would wait for itself. Ask later, or call the handler directly.`,
+  );
+}
+
+/** Of a caller without types. */
+function noCommand(given: unknown): Error {
+  return new ConfigurationError(
+    `requestAll() takes objects of command classes, or { command, payload }, and no ${given === null ? 'null' : typeof given}.`,
+  );
+}
+
+function isSpelledOut(command: OutgoingCommand): command is Extract<OutgoingCommand, { readonly command: unknown }> {
+  const prototype: unknown = Object.getPrototypeOf(command);
+  return (prototype === Object.prototype || prototype === null) && 'command' in command;
+}
+
+/** With what stands around each publish: tracing, for example. */
+function sendThrough(middleware: NonNullable<EventBusParts['publishMiddleware']>): SendRequest | undefined {
+  if (middleware.length === 0) return undefined;
+  const around = compose(middleware);
+  return async (path, target, message, options) => {
+    const context = { message };
+    let routed: Routed | undefined;
+    await around(context, async () => {
+      routed = await path.publish(target, context.message, options);
+    });
+    if (!routed)
+      throw new ConfigurationError('A publish middleware did not call next(); throw an error to refuse a message.');
+    return routed;
+  };
+}

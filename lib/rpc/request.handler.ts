@@ -1,0 +1,101 @@
+import type { HandlerContext } from '../bus/event-context.js';
+import type { HandlerRegistration } from '../bus/group-definition.js';
+import { cutBy, isHandlerValues, lastOf, readerOf } from '../bus/handler-values.js';
+import { StreamBrokenError } from '../core/errors.js';
+import { describeError } from '../core/failure.js';
+import type { BusLogger } from '../core/logger.js';
+import type { Message } from '../core/message.js';
+import { onOneLine } from '../core/text.js';
+import type { AnswerStream } from './answer-stream.js';
+import type { AnswerStreams } from './answer-streams.js';
+import { type TellOptions, toRemoteFailure } from './remote-failure.js';
+import type { Replier } from './replier.js';
+import type { Reply } from './rpc.wire.js';
+import { isForGood, type RunningRequests } from './running-requests.js';
+
+export interface RequestHandlerParts {
+  readonly replier: Replier;
+  readonly running: RunningRequests;
+  readonly streams: AnswerStreams;
+  readonly withStack: boolean;
+  readonly logger: BusLogger;
+}
+
+const END: Reply = Object.freeze({ kind: 'end' });
+
+/** Makes handlers of commands answer those who wait for an answer. */
+export class RequestHandler {
+  /** Those that took too long are ended twice: by their time, and by their handler. */
+  private readonly refused = new WeakSet<Message>();
+
+  constructor(private readonly parts: RequestHandlerParts) {}
+
+  wrap(registration: HandlerRegistration): HandlerRegistration {
+    const { replier, withStack, logger } = this.parts;
+    const told: TellOptions = { withStack, classify: (error) => registration.classify?.(error) };
+    return {
+      ...registration,
+      invoke: (payload, context) =>
+        context.message.replyTo === undefined
+          ? registration.invoke(payload, context)
+          : this.answer(registration, told, payload, context),
+      refuse: (message, error) => {
+        if (!replier.canAnswer(message)) return false;
+        if (!this.isFirst(message)) return true;
+        logger.warn(onOneLine(`Request "${message.topic}" (${message.id}) failed: ${describeError(error)}`));
+        void replier.open(message).send({ kind: 'error', value: toRemoteFailure(error, told) }); // never rejects
+        return true;
+      },
+    };
+  }
+
+  /**
+   * Runs the handler and answers with what it gives, or with its error. What it emitted is published before, and if that fails,
+   * that is the answer. What it gives in the course of time is sent piece by piece to those who can take that, and to others the
+   * last of it. Rejects only when the delivery is not this process's any more: it comes again.
+   */
+  private async answer(
+    registration: HandlerRegistration,
+    told: TellOptions,
+    payload: unknown,
+    context: HandlerContext,
+  ): Promise<void> {
+    const { replier, running, streams } = this.parts;
+    const { message } = context;
+    const answers = replier.open(message);
+    const key = running.enter(context, message);
+    if (key === undefined) return;
+    let stream: AnswerStream | undefined;
+    try {
+      let value = await registration.invoke(payload, context);
+      if (isHandlerValues(value)) {
+        if (message.credit === undefined) value = await lastOf(cutBy(context.signal, value), context.signal);
+        else {
+          const onBegun = (): void => running.begin(context);
+          stream = streams.open({ request: message, answers, values: readerOf(value), context, onBegun });
+          value = await stream.run();
+        }
+      }
+      if (context.aborted) throw context.signal.reason;
+      await context.flush();
+      await answers.send(value === undefined ? END : { kind: 'value', value });
+    } catch (error) {
+      const isGone = context.aborted && !isForGood(context.signal.reason);
+      if (isGone && !answers.hasBegun) throw error;
+      if (isGone) running.giveUp(key, context); // before anything else: its redelivery may be here soon
+      context.discard(error);
+      if (context.aborted && !this.isFirst(message)) return;
+      const tell = isGone ? new StreamBrokenError(message.topic, 'its handler was cut off or shut down.') : error;
+      await answers.send({ kind: 'error', value: toRemoteFailure(tell, told) });
+    } finally {
+      await stream?.close();
+      running.leave(key, context);
+    }
+  }
+
+  private isFirst(message: Message): boolean {
+    if (this.refused.has(message)) return false;
+    this.refused.add(message);
+    return true;
+  }
+}
