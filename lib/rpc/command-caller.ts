@@ -10,7 +10,8 @@ import { DEFAULTS, LIMITS } from '../core/limits.js';
 import { abortSignal, type Check, integer, shape } from '../core/options.js';
 import { compose } from '../core/pipeline.js';
 import { validate } from '../core/schema.js';
-import type { Routed } from '../core/transport.js';
+import type { Routed, Target } from '../core/transport.js';
+import { AwaitedAnswer, type Signals } from './awaited-answer.js';
 import type { OutgoingCommand, RequestAllOptions, RequestOptions, RequestStreamOptions } from './command-options.js';
 import { toRemoteError } from './remote-failure.js';
 import { ReplyReader, type ReplyStream } from './reply-reader.js';
@@ -28,8 +29,7 @@ const CHECKS = {
 const REQUEST_SHAPE = shape(CHECKS);
 const STREAM_SHAPE = shape({ ...CHECKS, window: integer(1, LIMITS.streamCredit) });
 
-/** Of the caller, and of the handler that asks: when nobody waits for that one, nobody waits for this one either. */
-type Signals = readonly (AbortSignal | undefined)[];
+const NO_SIGNALS: Signals = Object.freeze([]);
 
 interface Call {
   readonly event: NamedEvent;
@@ -107,10 +107,17 @@ export class CommandCaller {
     return this.requester.close();
   }
 
-  private async ask(event: NamedEvent): Promise<unknown> {
+  /** Without a schema that may take its time, all in one go: promises are what a request costs most. */
+  private ask(event: NamedEvent): Promise<unknown> {
     assertOptions(event.options, REQUEST_SHAPE, 'request options');
     const call = this.callOf(event);
-    return this.wait(await this.prepare(call), call);
+    const target = this.targetOf(call);
+    if (event.definition?.schema) return this.askChecked(call, target);
+    return this.wait(this.requestOf(call, target, event.payload), call);
+  }
+
+  private async askChecked(call: Call, target: Target): Promise<unknown> {
+    return this.wait(this.requestOf(call, target, await checked(call.event)), call);
   }
 
   private async startStream(call: Call, events: RequestEvents): Promise<OpenStream> {
@@ -119,8 +126,9 @@ export class CommandCaller {
       if (reply.kind === 'error') events.onError(toRemoteError(topic, reply.value));
       else events.onReply(reply);
     };
-    const request = await this.prepare(call);
-    for (const signal of call.signals) signal?.throwIfAborted();
+    const target = this.targetOf(call);
+    const request = this.requestOf(call, target, await checked(call.event));
+    for (const signal of call.signals) signal.throwIfAborted();
     const stream = this.requester.openStream(
       request,
       { ...events, onReply },
@@ -145,51 +153,30 @@ export class CommandCaller {
       options,
       outer,
       message: abort ? { ...message, signal: abort.signal } : message,
-      signals: outer ? [outer.signal, signal] : [signal],
+      signals: abort ? [outer?.signal, signal].filter((one) => one !== undefined) : NO_SIGNALS,
       abort,
     };
   }
 
-  /** What is wrong before anything is sent. */
-  private async prepare({ event, options, outer, message }: Call): Promise<Request> {
-    const { topic, payload, definition } = event;
+  /** @throws ConfigurationError for what only this process would answer, and not yet */
+  private targetOf({ event: { topic } }: Call): Target {
     const target = this.options.exchanges.commandTarget(topic);
     if (this.options.isForItself(target.group)) throw forItself(topic);
-    const schema = definition?.schema;
-    const checked = schema ? await validate(schema, payload, `The payload for "${topic}"`) : payload;
+    return target;
+  }
+
+  /** @throws RequestTimeoutError when whoever waits for the handler that asks does so no longer */
+  private requestOf({ event, options, outer, message }: Call, target: Target, payload: unknown): Request {
+    const { topic, definition } = event;
     const { timeoutMs = this.parts.options.request.timeoutMs } = options;
     const startMs = leftOf(outer, topic, timeoutMs);
-    return { topic, target, payload: checked, definition, message, timeoutMs, startMs };
+    return { topic, target, payload, definition, message, timeoutMs, startMs };
   }
 
   private wait(request: Request, { signals, abort }: Call): Promise<unknown> {
-    const { shared } = this;
-    for (const signal of signals) signal?.throwIfAborted();
+    for (const signal of signals) signal.throwIfAborted();
     return new Promise((resolve, reject) => {
-      let stop: (() => void) | undefined;
-      const unlisten = (): void => {
-        for (const signal of signals) shared.remove(signal, onAbort);
-      };
-      const onAbort = (): void => {
-        unlisten();
-        stop?.();
-        const reason: unknown = signals.find((signal) => signal?.aborted)?.reason;
-        abort?.abort(reason);
-        reject(reason);
-      };
-      for (const signal of signals) shared.add(signal, onAbort);
-      // may tell of an error before it returns
-      stop = this.requester.open(request, {
-        onReply: ({ kind, value }) => {
-          unlisten();
-          if (kind === 'error') reject(toRemoteError(request.topic, value));
-          else resolve(value);
-        },
-        onError: (error) => {
-          unlisten();
-          reject(error instanceof Error ? error : new Error(String(error)));
-        },
-      });
+      new AwaitedAnswer(this.requester, request, signals, this.shared, abort, resolve, reject).begin();
     });
   }
 }
@@ -201,6 +188,11 @@ function leftOf(outer: HandlerContext | undefined, topic: string, timeoutMs: num
   const leftMs = Math.min(timeoutMs, answerBy - Date.now());
   if (leftMs < 1) throw new RequestTimeoutError(topic, 0);
   return leftMs;
+}
+
+async function checked({ topic, payload, definition }: NamedEvent): Promise<unknown> {
+  const schema = definition?.schema;
+  return schema ? validate(schema, payload, `The payload for "${topic}"`) : payload;
 }
 
 function assertOptions(options: object | undefined, check: Check, name: string): void {

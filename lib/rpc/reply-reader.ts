@@ -1,4 +1,5 @@
 import { Deque } from '../core/deque.js';
+import type { Signals } from './awaited-answer.js';
 import type { OpenStream, RequestEvents } from './request.js';
 import type { Reply } from './rpc.wire.js';
 import { SharedSignals } from './shared-signals.js';
@@ -39,7 +40,7 @@ export class ReplyReader<T> implements ReplyStream<T> {
 
   constructor(
     private readonly start: StartStream,
-    private readonly signals: readonly (AbortSignal | undefined)[] = [],
+    private readonly signals: Signals = [],
     private readonly shared = new SharedSignals(),
   ) {}
 
@@ -120,7 +121,7 @@ export class ReplyReader<T> implements ReplyStream<T> {
   }
 
   private get aborted(): AbortSignal | undefined {
-    return this.signals.find((signal) => signal?.aborted);
+    return this.signals.find(({ aborted }) => aborted);
   }
 
   private readonly onAbort = (): void => this.stopReading({ error: this.aborted?.reason });

@@ -94,12 +94,20 @@ export class Requester {
   /**
    * Sends a request. What is wrong with it is told by `onError`, as everything else.
    *
-   * @returns stops waiting: nothing is told any more, and what was not sent yet is not sent
+   * @returns its id, for `abandon`
    */
-  open(request: Request, events: RequestEvents): () => void {
+  open(request: Request, events: RequestEvents): string {
     const id = this.ids.next();
     this.begin(id, request, events);
-    return () => this.abandon(id);
+    return id;
+  }
+
+  /** Nobody waits any more: nothing is told, and what was not sent yet is not sent. It may be answered all the same. */
+  abandon(id: string): void {
+    const entry = this.take(id);
+    if (!entry?.isSent) return;
+    if (entry.flow?.address === undefined) this.options.onAbandoned?.(id);
+    else this.signal('cancel', id, entry.flow);
   }
 
   /**
@@ -133,27 +141,45 @@ export class Requester {
     const endsAt = Date.now() + startMs;
     const entry: Pending = { topic, timeoutMs, waitMs: startMs, events, endsAt, timer, isSent: false, flow };
     this.pending.set(id, entry);
-    this.send(id, entry, request).catch((error: unknown) => this.fail(id, error));
+    const path = this.path.get();
+    if (path instanceof Promise) {
+      path.then(
+        (opened) => this.send(id, entry, request, opened),
+        (error: unknown) => this.fail(id, error),
+      );
+    } else this.send(id, entry, request, path);
   }
 
-  private async send(id: string, entry: Pending, { topic, target, payload, definition, message }: Request) {
-    const { encoder, send } = this.options;
-    const { flow, endsAt } = entry;
-    const way = this.path.get();
-    const path = way instanceof Promise ? await way : way;
+  /** Never throws. */
+  private send(id: string, entry: Pending, request: Request, path: ReplyPath): void {
     if (!this.pending.has(id)) return;
-    const { address } = path;
+    const { target, message } = request;
     // what the way back has taken is gone: it must not be started when nobody waits any more
-    const leftMs = Math.max(1, endsAt - Date.now());
-    const asking = { requestId: id, replyTo: address, expiresInMs: leftMs, ...(flow && { credit: flow.limit }) };
-    const options: MessageOptions = { id, ...message, ...asking };
-    const encoded = encoder.encode(topic, payload, options, definition);
-    entry.isSent = true;
+    const leftMs = Math.max(1, entry.endsAt - Date.now());
     const limits: TransportPublishOptions =
       message?.signal === undefined ? { timeoutMs: leftMs } : { timeoutMs: leftMs, signal: message.signal };
-    const sent = send ? send(path, target, encoded, limits) : path.publish(target, encoded, limits);
-    const { routed } = await sent;
-    if (!routed) throw new NoHandlerError(topic);
+    try {
+      const encoded = this.encode(id, entry, request, path.address, leftMs);
+      const { send } = this.options;
+      entry.isSent = true;
+      const sent = send ? send(path, target, encoded, limits) : path.publish(target, encoded, limits);
+      sent.then(
+        ({ routed }) => {
+          if (!routed) this.fail(id, new NoHandlerError(entry.topic));
+        },
+        (error: unknown) => this.fail(id, error),
+      );
+    } catch (error) {
+      this.fail(id, error);
+    }
+  }
+
+  private encode(id: string, { flow }: Pending, request: Request, replyTo: string, expiresInMs: number): Message {
+    const { topic, payload, definition, message } = request;
+    const options: MessageOptions = flow
+      ? { id, ...message, requestId: id, replyTo, expiresInMs, credit: flow.limit }
+      : { id, ...message, requestId: id, replyTo, expiresInMs };
+    return this.options.encoder.encode(topic, payload, options, definition);
   }
 
   private onReply(message: Message): void {
@@ -237,14 +263,6 @@ export class Requester {
 
   private signal(kind: SignalKind, id: string, { address, limit }: ReplyFlow): void {
     if (address !== undefined) this.signals.send(kind, address, id, kind === 'more' ? limit : undefined);
-  }
-
-  /** Nobody waits any more, although it may be answered. */
-  private abandon(id: string): void {
-    const entry = this.take(id);
-    if (!entry?.isSent) return;
-    if (entry.flow?.address === undefined) this.options.onAbandoned?.(id);
-    else this.signal('cancel', id, entry.flow);
   }
 
   private fail(id: string, error: unknown): void {

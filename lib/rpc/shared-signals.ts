@@ -11,13 +11,13 @@ export class SharedSignals {
   private readonly watches = new Map<AbortSignal, Watch>();
 
   /** @param onAbort called once. Must not throw */
-  add(signal: AbortSignal | undefined, onAbort: () => void): void {
-    if (signal) (this.watches.get(signal) ?? this.watch(signal)).hearers.add(onAbort);
+  add(signal: AbortSignal, onAbort: () => void): void {
+    (this.watches.get(signal) ?? this.watch(signal)).hearers.add(onAbort);
   }
 
-  remove(signal: AbortSignal | undefined, onAbort: () => void): void {
-    const watch = signal && this.watches.get(signal);
-    if (!signal || !watch?.hearers.delete(onAbort) || watch.hearers.size > 0) return;
+  remove(signal: AbortSignal, onAbort: () => void): void {
+    const watch = this.watches.get(signal);
+    if (!watch?.hearers.delete(onAbort) || watch.hearers.size > 0) return;
     this.watches.delete(signal);
     signal.removeEventListener('abort', watch.onAbort);
   }

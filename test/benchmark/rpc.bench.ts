@@ -111,7 +111,7 @@ export async function benchmarkRpc(
             ...options,
             service,
             consume: { maxConcurrency: 1_000 },
-            publish: { window: 10_000, buffer: { messages: 20_000 } },
+            publish: { buffer: { messages: 20_000 } },
           }),
         ],
         providers: [...providers],

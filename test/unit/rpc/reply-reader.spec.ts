@@ -12,7 +12,7 @@ function start(signal?: AbortSignal) {
       events = given;
       return { take: () => told.taken++, stop: () => told.stopped++ };
     },
-    [undefined, signal],
+    signal ? [signal] : [],
   );
   return {
     told,

@@ -15,11 +15,11 @@ function start(timeoutMs = 1_000) {
   const ask = (payload: unknown) => {
     const replies: Reply[] = [];
     const errors: unknown[] = [];
-    const stop = requester.open(
+    const id = requester.open(
       { topic: 'orders.place', target: { kind: 'group', group: 'events.command.orders.place' }, payload },
       { onReply: (reply) => replies.push(reply), onError: (error) => errors.push(error) },
     );
-    return { replies, errors, stop };
+    return { replies, errors, stop: () => requester.abandon(id) };
   };
   const sent = async (count: number) => {
     await until('it is sent', () => line.requests.length === count);
