@@ -186,24 +186,6 @@ function isUnknownType(error: unknown): boolean {
   return cause !== undefined && isUnknownType(cause);
 }
 
-/** Those of `wanted` that are not known. @throws ConfigurationError for one that is known with another type */
-export function newExchanges(known: readonly Exchange[], wanted: readonly Exchange[]): readonly Exchange[] {
-  return wanted.filter(({ name, handler }) => {
-    const same = known.find((one) => one.name === name);
-    if (same && same.handler.type !== handler.type)
-      throw new ConfigurationError(
-        `Exchange "${name}" is of type ${same.handler.type} for those who use the transport already, and ${handler.type} here. Give both the same options, or each its own transport.`,
-      );
-    return !same;
-  });
-}
-
-/** Those that are known besides. */
-export function withExchanges(topology: Topology, added: readonly Exchange[]): Topology {
-  const { exchanges } = topology;
-  return { ...topology, exchanges: [...exchanges, ...newExchanges(exchanges, added)] };
-}
-
 export function exchangesOf({ bindings }: Source): readonly Exchange[] {
   return bindings.map(({ exchange }) => exchange);
 }

@@ -24,7 +24,7 @@ import type { RabbitMqConnection } from './rabbitmq.connection.js';
 import { type ConsumerParts, RabbitMqConsumer } from './rabbitmq.consumer.js';
 import { RabbitMqCopies } from './rabbitmq.copies.js';
 import { RabbitMqDeadLetters } from './rabbitmq.dead-letters.js';
-import { EXCHANGE_TYPES, exchangesOf, newExchanges, RabbitMqExchanges, withExchanges } from './rabbitmq.exchanges.js';
+import { EXCHANGE_TYPES, exchangesOf, RabbitMqExchanges } from './rabbitmq.exchanges.js';
 import { queueName } from './rabbitmq.group-queues.js';
 import { RabbitMqGroupRecord } from './rabbitmq.group-record.js';
 import { type HeirParts, RabbitMqHeir } from './rabbitmq.heir.js';
@@ -32,6 +32,7 @@ import { RabbitMqPublisher } from './rabbitmq.publisher.js';
 import { RabbitMqReplyPath } from './rabbitmq.reply-path.js';
 import { isReplyAddress, strangeAddress } from './rabbitmq.target.js';
 import { RabbitMqTopology } from './rabbitmq.topology.js';
+import { RabbitMqWantedTopology } from './rabbitmq.wanted-topology.js';
 
 const NO_RECORD = Object.freeze({ isRead: true, find: () => undefined });
 const UNUSED_MS = 30_000;
@@ -63,7 +64,7 @@ export class RabbitMqTransport extends Described implements Transport {
   private readonly consumers = new Set<RabbitMqConsumer>();
   private readonly consumerParts: ConsumerParts;
   private readonly replyPaths = new Set<RabbitMqReplyPath>();
-  private topology: Topology = { exchanges: [], sources: [] };
+  private readonly wanted = new RabbitMqWantedTopology();
   private connecting: Promise<void> | undefined;
   private begun: { readonly resolve: () => void; readonly reject: (error: Error) => void } | undefined;
   private closing: Promise<void> | undefined;
@@ -92,7 +93,7 @@ export class RabbitMqTransport extends Described implements Transport {
       onPrepareFailed: (error) => this.onPrepareFailed(error),
     });
     this.copies = new RabbitMqCopies(connection.publish, this.publisher, this.declarations, (group) =>
-      this.queueOf(group),
+      this.wanted.queueOf(group),
     );
     this.record = new RabbitMqGroupRecord(connection.publish);
     this.deadLetters = new RabbitMqDeadLetters(connection, this.copies);
@@ -137,19 +138,19 @@ export class RabbitMqTransport extends Described implements Transport {
     if (!link) throw new ConnectionError(`"${source.group ?? source.owner}" cannot be declared: not connected.`);
     if (source.group === undefined) return this.addExchanges(link, exchangesOf(source));
     await this.declarations.declareSource(link, source, queueName(source));
-    this.remember(source);
+    this.wanted.addSource(source);
   }
 
   publish(target: Target, message: Message, options?: TransportPublishOptions): Promise<Routed> {
     if (target.kind === 'exchange') target.exchange.handler.assertTopic(message.topic);
     if (target.kind === 'reply' && !isReplyAddress(target.address)) return Promise.reject(strangeAddress());
-    const to = target.kind === 'group' ? { ...target, group: this.queueOf(target.group) } : target;
+    const to = target.kind === 'group' ? { ...target, group: this.wanted.queueOf(target.group) } : target;
     return this.publisher.publish(to, message, options);
   }
 
   async consume(source: Source, events: ConsumeEvents, signal?: AbortSignal): Promise<Consumer> {
     const consumer = await this.consumeQueue(source, events, signal);
-    this.remember(source);
+    this.wanted.addSource(source);
     if (!source.previous) return consumer;
     const heir = new RabbitMqHeir(consumer, source, events, this.heirParts);
     this.heirs.add(heir);
@@ -212,7 +213,7 @@ export class RabbitMqTransport extends Described implements Transport {
   }
 
   private begin(topology: Topology): Promise<void> {
-    this.topology = topology;
+    this.wanted.begin(topology);
     const ready = new Promise<void>((resolve, reject) => {
       this.begun = { resolve, reject };
     });
@@ -240,20 +241,14 @@ export class RabbitMqTransport extends Described implements Transport {
 
   /** Declared again with the others at every reconnect. */
   private async addExchanges(link: ChannelModel | undefined, exchanges: readonly Exchange[]): Promise<void> {
-    const added = newExchanges(this.topology.exchanges, exchanges);
+    const added = this.wanted.unknown(exchanges);
     if (link && added.length > 0) await this.declarations.declareAll(link, { exchanges: added, sources: [] });
-    this.topology = withExchanges(this.topology, added); // some of them may have come meanwhile
-  }
-
-  /** Where the messages of a group are: in a queue of its name, unless its handlers name another. */
-  private queueOf(group: string): string {
-    const source = this.topology.sources.find((known) => known.group === group);
-    return source ? queueName(source) : group;
+    this.wanted.addExchanges(added);
   }
 
   /** A queue in conflict concerns its own group; only exchanges concern every publish. */
   private async declareAll(connection: ChannelModel): Promise<void> {
-    const errors = await this.declarations.declareAll(connection, this.topology);
+    const errors = await this.declarations.declareAll(connection, this.wanted.all);
     const [first] = errors;
     if (!first) return;
     const conflicts = errors.flatMap((error) => (error instanceof TopologyConflictError ? error.conflicts : []));
@@ -272,12 +267,6 @@ export class RabbitMqTransport extends Described implements Transport {
     if (this.closing || this.warned.has(message)) return;
     this.warned.add(message);
     this.logger.warn(`RabbitMQ: the topology cannot be declared as it should: ${message}`);
-  }
-
-  /** Declared again before publishing goes on after a reconnect, so that no event finds its queue missing. */
-  private remember(source: Source): void {
-    if (source.group === undefined || this.topology.sources.some((known) => known.group === source.group)) return;
-    this.topology = { ...this.topology, sources: [...this.topology.sources, source] };
   }
 
   private async shutDown(deadlineMs: number): Promise<void> {
