@@ -37,6 +37,9 @@ export interface EventContext {
 
 /** For a handler that tells its outcome itself: before it does so it decides over what was emitted. */
 export interface HandlerContext extends EventContext {
+  readonly hasEmitted: boolean;
+  /** The handler has ended: what was emitted by then is all. */
+  close(): void;
   /** Publishes what was emitted: the handler has succeeded, and cannot emit any more. @throws EventBusError (`EMIT_FAILED`), ChainTooDeepError */
   flush(): Promise<void>;
   /**
@@ -143,7 +146,6 @@ export class DeliveryContext implements HandlerContext {
     return this.emitted !== undefined;
   }
 
-  /** The handler has ended: what was emitted by then is all. */
   close(): void {
     this.isClosed = true;
   }

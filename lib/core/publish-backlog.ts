@@ -1,7 +1,7 @@
 import { Deque } from './deque.js';
 import { BusClosedError, PublishRejectedError } from './errors.js';
 import type { Message } from './message.js';
-import type { Returned, Routed, Target, TransportPublishOptions } from './transport.js';
+import type { OnFailed, Returned, Routed, Target, TransportPublishOptions } from './transport.js';
 
 export interface BacklogOptions {
   readonly timeoutMs: number;
@@ -33,7 +33,7 @@ export class Outgoing<T = Target> {
     private readonly signal: AbortSignal | undefined,
     private readonly onSettled: () => void,
     private readonly onResolve: (routed: Routed) => void,
-    private readonly onReject: (error: unknown) => void,
+    private readonly onReject: OnFailed,
   ) {
     if (signal) {
       this.onAbort = () => this.reject(signal.reason);
@@ -50,7 +50,7 @@ export class Outgoing<T = Target> {
   }
 
   reject(error: unknown): void {
-    if (this.finish()) this.onReject(error);
+    if (this.finish()) this.onReject(error, this.message);
   }
 
   private finish(): boolean {
@@ -123,21 +123,14 @@ export class PublishBacklog<T = Target> {
     }
     return new Promise<Routed>((resolve, reject) => {
       const timeoutMs = options?.timeoutMs ?? this.options.timeoutMs;
-      const outgoing = new Outgoing<T>(
-        target,
-        message,
-        timeoutMs,
-        Date.now() + timeoutMs,
-        signal,
-        this.settled,
-        resolve,
-        reject,
-      );
-      this.unsettled++;
+      this.waiting.push(this.begin(target, message, timeoutMs, signal, resolve, reject));
       this.waitingBytes += message.body.byteLength;
-      this.waiting.push(outgoing);
-      this.timer ??= setInterval(this.sweep, SWEEP_MS);
     });
+  }
+
+  /** Takes in one that is sent right away, and of which nobody waits to hear that it was taken. */
+  track(target: T, message: Message, timeoutMs: number, onFailed: OnFailed): Outgoing<T> {
+    return this.begin(target, message, timeoutMs, undefined, ignore, onFailed);
   }
 
   /** The next publish that still waits for an answer; it stays. */
@@ -156,6 +149,11 @@ export class PublishBacklog<T = Target> {
       if (!next.settled) return next;
     }
     return undefined;
+  }
+
+  /** Whether nothing is taken in any more. */
+  get isClosed(): boolean {
+    return this.closedFor !== undefined;
   }
 
   /** Puts back what was sent but not confirmed, in its order, before everything else. */
@@ -195,6 +193,20 @@ export class PublishBacklog<T = Target> {
     this.timer = undefined;
   }
 
+  private begin(
+    target: T,
+    message: Message,
+    timeoutMs: number,
+    signal: AbortSignal | undefined,
+    onResolve: (routed: Routed) => void,
+    onReject: OnFailed,
+  ): Outgoing<T> {
+    this.unsettled++;
+    this.timer ??= setInterval(this.sweep, SWEEP_MS);
+    const deadline = Date.now() + timeoutMs;
+    return new Outgoing<T>(target, message, timeoutMs, deadline, signal, this.settled, onResolve, onReject);
+  }
+
   private readonly settled = (): void => {
     this.unsettled--;
   };
@@ -220,4 +232,8 @@ export class PublishBacklog<T = Target> {
       else this.waiting.push(outgoing);
     }
   };
+}
+
+function ignore(): void {
+  // it was taken
 }

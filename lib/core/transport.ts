@@ -3,6 +3,9 @@ import type { Binding, Exchange } from './exchange.js';
 import type { GroupRecord } from './group-record.js';
 import type { Message } from './message.js';
 
+/** Told why a message was not taken, or may not have been. Must not throw. */
+export type OnFailed = (error: unknown, message: Message) => void;
+
 /** Where a message goes: through an exchange to every group bound there, or straight to one group. */
 export type Target =
   | { readonly kind: 'exchange'; readonly exchange: Exchange }
@@ -224,6 +227,11 @@ export interface Transport {
   consume(source: Source, events: ConsumeEvents, signal?: AbortSignal): Promise<Consumer>;
   /** Whether a reply can be published to an address. Absent: to any. */
   canReply?(address: string): boolean;
+  /**
+   * Publishes an answer that has to wait for nothing, and tells only by `onFailed` that it was not taken, or may not have been.
+   * `false`: nothing was done, and `publish` waits with it. Absent: always.
+   */
+  tryReply?(address: string, message: Message, timeoutMs: number, onFailed: OnFailed): boolean;
   openReplies(onReply: (message: Message) => void, options?: ReplyOptions): Promise<ReplyPath>;
   /** For operators: numbers and names, never a secret. */
   describe(): Readonly<Record<string, unknown>>;

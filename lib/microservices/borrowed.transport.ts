@@ -5,6 +5,7 @@ import type {
   ConsumeEvents,
   Consumer,
   DeadLetters,
+  OnFailed,
   ReplyOptions,
   ReplyPath,
   Routed,
@@ -75,6 +76,10 @@ export class BorrowedTransport implements Transport {
 
   canReply(address: string): boolean {
     return this.own.canReply?.(address) ?? true;
+  }
+
+  tryReply(address: string, message: Message, timeoutMs: number, onFailed: OnFailed): boolean {
+    return this.own.tryReply?.(address, message, timeoutMs, onFailed) ?? false;
   }
 
   openReplies(onReply: (message: Message) => void, options?: ReplyOptions): Promise<ReplyPath> {

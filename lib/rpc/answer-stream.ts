@@ -114,7 +114,7 @@ export class AnswerStream {
     }
     this.sent++;
     this.unconfirmed++;
-    void answers.send({ kind: 'part', value }).then((isSent) => {
+    void Promise.resolve(answers.send({ kind: 'part', value })).then((isSent) => {
       this.unconfirmed--;
       if (!isSent) this.parts.context.abort(new ConnectionError('A part of the answer could not be sent.'));
       this.wake?.();

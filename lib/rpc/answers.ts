@@ -4,7 +4,7 @@ import { describeError } from '../core/failure.js';
 import type { BusLogger } from '../core/logger.js';
 import type { Message } from '../core/message.js';
 import { onOneLine } from '../core/text.js';
-import type { ReplyPath, Transport } from '../core/transport.js';
+import type { OnFailed, ReplyPath, Transport } from '../core/transport.js';
 import type { ErrorEncoder } from './error.encoder.js';
 import { partId, REPLY, type Reply, type ReplyKind, replyTopic, requestIdOf } from './rpc.wire.js';
 
@@ -33,6 +33,8 @@ export interface AnswerOptions {
   /** Bound for one answer. */
   readonly timeoutMs: number;
   readonly logger: BusLogger;
+  /** Told of an answer that was handed over and, for all that is known, not taken. */
+  readonly onFailed: OnFailed;
 }
 
 /** The answers to one request, one after the other. Nothing follows the last one, nor one that was not handed over. */
@@ -67,9 +69,10 @@ export class Answers {
   /**
    * Never rejects. Nobody learns whether it arrived: RabbitMQ calls what goes to a requester not routed.
    *
-   * @returns whether the broker has taken it; if not, the requester has been told of an error where that was possible
+   * @returns whether it has been handed over, which is known at once where nothing had to wait; if not, the requester has been told
+   *   of an error where that was possible
    */
-  async send(reply: Reply): Promise<boolean> {
+  send(reply: Reply): boolean | Promise<boolean> {
     const { replyTo } = this.request;
     if (this.isOver || replyTo === undefined) return false;
     this.isOver = reply.kind !== 'part';
@@ -77,19 +80,36 @@ export class Answers {
     try {
       message = this.encode(reply);
     } catch (error) {
-      const { topic, id } = this.request;
-      this.options.logger.error(onOneLine(`The answer to "${topic}" (${id}): ${describeError(error)}`));
-      await this.end(replyTo, UNSENDABLE);
-      return false;
+      return this.sendUnsendable(replyTo, error);
     }
-    const failure = await (this.isOver ? this.publishLast(replyTo, message) : this.publish(replyTo, message));
+    if (!this.trySend(replyTo, message)) return this.sendLater(replyTo, reply.kind, message);
+    this.sent++;
+    return true;
+  }
+
+  /** The one answer, which needs no path: the others are told apart by being confirmed in their order. */
+  private trySend(address: string, message: Message): boolean {
+    if (!this.isOver || this.path) return false;
+    const { transport, onFailed } = this.options;
+    return transport.tryReply?.(address, message, this.leftMs, onFailed) ?? false;
+  }
+
+  private async sendUnsendable(address: string, error: unknown): Promise<boolean> {
+    const { topic, id } = this.request;
+    this.options.logger.error(onOneLine(`The answer to "${topic}" (${id}): ${describeError(error)}`));
+    await this.end(address, UNSENDABLE);
+    return false;
+  }
+
+  private async sendLater(address: string, kind: ReplyKind, message: Message): Promise<boolean> {
+    const failure = await (this.isOver ? this.publishLast(address, message) : this.publish(address, message));
     if (failure === undefined) {
       this.sent++;
       return true;
     }
-    const wasOver = this.isOver && reply.kind === 'part'; // another part has said so
+    const wasOver = this.isOver && kind === 'part'; // another part has said so
     if (!wasOver) this.warn(`could not be answered (${failure})`);
-    if (!wasOver && reply.kind === 'part') await this.end(replyTo, BROKEN);
+    if (!wasOver && kind === 'part') await this.end(address, BROKEN);
     return false;
   }
 
@@ -113,7 +133,7 @@ export class Answers {
     return this.publish(address, message);
   }
 
-  /** @returns why it was not taken: its text would name the address, and say what publishers should do */
+  /** @returns why it was not taken */
   private async publish(address: string, message: Message): Promise<string | undefined> {
     try {
       const target = { kind: 'reply', address } as const;
@@ -122,7 +142,7 @@ export class Answers {
       else await this.options.transport.publish(target, message, { timeoutMs });
       return undefined;
     } catch (error) {
-      return error instanceof EventBusError ? error.code : 'error';
+      return codeOf(error);
     }
   }
 
@@ -159,4 +179,9 @@ export class Answers {
     this.parts++;
     return { id, replyTo: this.path.address };
   }
+}
+
+/** Why an answer was not taken: the text of the error would name the address, and say what publishers should do. */
+export function codeOf(error: unknown): string {
+  return error instanceof EventBusError ? error.code : 'error';
 }

@@ -7,7 +7,7 @@ import type { Serializer } from '../core/serializer.js';
 import { onOneLine } from '../core/text.js';
 import type { Transport } from '../core/transport.js';
 import { BytesSerializer } from '../serializers/bytes.serializer.js';
-import { type AnswerOptions, Answers } from './answers.js';
+import { type AnswerOptions, Answers, codeOf } from './answers.js';
 import { ErrorEncoder } from './error.encoder.js';
 
 export interface ReplierParts {
@@ -31,6 +31,8 @@ export class Replier {
       errors: new ErrorEncoder(encoding),
       timeoutMs: options.publish.timeoutMs,
       logger,
+      onFailed: (error, { topic, correlationId }) =>
+        logger.warn(onOneLine(`The answer "${topic}" to ${correlationId} may not have arrived (${codeOf(error)})`)),
     };
   }
 

@@ -77,8 +77,10 @@ export class RequestHandler {
         }
       }
       if (context.aborted) throw context.signal.reason;
-      await context.flush();
-      await answers.send(value === undefined ? END : { kind: 'value', value });
+      context.close();
+      if (context.hasEmitted) await context.flush();
+      const sending = answers.send(value === undefined ? END : { kind: 'value', value });
+      if (typeof sending !== 'boolean') await sending;
     } catch (error) {
       const isGone = context.aborted && !isForGood(context.signal.reason);
       if (isGone && !answers.hasBegun) throw error;

@@ -59,7 +59,7 @@ export class RabbitMqCopies {
    * @returns false when there is no such queue
    */
   giveBack(group: string, message: Message, lost: AbortSignal): Promise<boolean> {
-    return this.publisher.copy(this.queueOf(group), message, { attempt: 1 }, { timeoutMs: TIMEOUT_MS, signal: lost });
+    return this.copy(this.queueOf(group), message, { attempt: 1 }, lost);
   }
 
   /**
@@ -76,7 +76,7 @@ export class RabbitMqCopies {
     for (let tries = 1; ; tries++) {
       try {
         await this.declareOnce(queue, declare);
-        if (await this.publisher.copy(queue, message, state, { timeoutMs: TIMEOUT_MS, signal })) return;
+        if (await this.copy(queue, message, state, signal)) return;
         this.declared.delete(queue);
         if (tries === TRIES) throw new ConnectionError(`Queue "${queue}" does not exist.`);
       } catch (error) {
@@ -84,6 +84,13 @@ export class RabbitMqCopies {
         await pause(REFUSED_PAUSE_MS * tries);
       }
     }
+  }
+
+  /** @returns whether the queue exists */
+  private async copy(queue: string, message: Message, state: CopyState, signal: AbortSignal): Promise<boolean> {
+    const options = { timeoutMs: TIMEOUT_MS, signal, onFull: 'wait' } as const;
+    const { routed } = await this.publisher.publish({ kind: 'copy', queue, state }, message, options);
+    return routed;
   }
 
   private async declareOnce(queue: string, declare: Declare): Promise<void> {

@@ -2,7 +2,7 @@ import type { Channel, ChannelModel } from 'amqplib';
 import { ConfigurationError, ConnectionError, TopologyConflictError } from '../../core/errors.js';
 import type { Exchange } from '../../core/exchange.js';
 import type { BusLogger } from '../../core/logger.js';
-import type { DeclareMode, Source, Topology } from '../../core/transport.js';
+import type { DeclareMode, Source } from '../../core/transport.js';
 import { type ChannelError, rpc, withChannel } from './rabbitmq.channel.js';
 import { declare, toTopologyError } from './rabbitmq.declaration.js';
 import { NAME_BYTES } from './rabbitmq.group-queues.js';

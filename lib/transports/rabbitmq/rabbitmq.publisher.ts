@@ -9,7 +9,7 @@ import {
 } from '../../core/errors.js';
 import type { Message } from '../../core/message.js';
 import { type Outgoing, PublishBacklog } from '../../core/publish-backlog.js';
-import type { Routed, TransportPublishOptions } from '../../core/transport.js';
+import type { OnFailed, Routed, TransportPublishOptions } from '../../core/transport.js';
 import {
   answerLost,
   type ChannelError,
@@ -20,7 +20,6 @@ import {
   SupervisedChannel,
 } from './rabbitmq.channel.js';
 import { RabbitMqChannelWear } from './rabbitmq.channel-wear.js';
-import type { CopyState } from './rabbitmq.codec.js';
 import type { RabbitMqLink } from './rabbitmq.link.js';
 import type { PublisherSettings } from './rabbitmq.publisher.settings.js';
 import { RabbitMqReturn } from './rabbitmq.return.js';
@@ -109,22 +108,25 @@ export class RabbitMqPublisher {
   publish(target: AmqpTarget, message: Message, options?: TransportPublishOptions): Promise<Routed> {
     const { hopeless } = this;
     if (hopeless) return Promise.reject(hopeless);
-    const ready = this.channel.current !== undefined && !this.isBlocked;
-    const room = ready ? Math.max(0, this.settings.window - this.inFlight.size) : 0;
+    const { writable } = this;
+    const room = writable ? Math.max(0, this.settings.window - this.inFlight.size) : 0;
     const settled = this.backlog.add(target, message, options, room);
-    if (ready) this.pump();
+    if (writable) this.pump();
     return settled;
   }
 
-  /** Puts a copy straight into a queue. @returns whether the queue exists */
-  async copy(
-    queue: string,
-    message: Message,
-    state: CopyState,
-    options?: Pick<TransportPublishOptions, 'timeoutMs' | 'signal'>,
-  ): Promise<boolean> {
-    const { routed } = await this.publish({ kind: 'copy', queue, state }, message, { onFull: 'wait', ...options });
-    return routed;
+  /**
+   * Publishes what has to wait for nothing, without telling when it was taken. What a lost channel leaves unconfirmed is sent
+   * again, as everything.
+   *
+   * @returns false when it would have to wait: then nothing was done
+   */
+  tryPublish(target: AmqpTarget, message: Message, timeoutMs: number, onFailed: OnFailed): boolean {
+    const { writable: channel, backlog, suspects } = this;
+    if (!channel || this.hopeless || backlog.isClosed || backlog.size > 0) return false;
+    if (this.inFlight.size >= this.settings.window || this.wear.isWornOut || suspects.isTrying) return false;
+    this.send(channel, backlog.track(target, message, timeoutMs, onFailed));
+    return true;
   }
 
   /** Takes nothing more, sends what it can by the deadline, and rejects the rest. */
@@ -138,9 +140,13 @@ export class RabbitMqPublisher {
     await this.channel.close(Math.min(1_000, Math.max(50, end - Date.now())));
   }
 
+  private get writable(): ConfirmChannel | undefined {
+    return this.isBlocked ? undefined : this.channel.current;
+  }
+
   private pump(): void {
-    const channel = this.channel.current;
-    if (!channel || this.isBlocked) return;
+    const channel = this.writable;
+    if (!channel) return;
     while (!this.wear.isWornOut) {
       const outgoing = this.backlog.peek();
       if (!outgoing || !this.maySend(outgoing)) break;

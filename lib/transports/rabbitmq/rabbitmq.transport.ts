@@ -10,6 +10,7 @@ import type {
   ConsumeEvents,
   Consumer,
   DeclareMode,
+  OnFailed,
   ReplyOptions,
   ReplyPath,
   Routed,
@@ -146,6 +147,12 @@ export class RabbitMqTransport extends Described implements Transport {
     if (target.kind === 'reply' && !isReplyAddress(target.address)) return Promise.reject(strangeAddress());
     const to = target.kind === 'group' ? { ...target, group: this.wanted.queueOf(target.group) } : target;
     return this.publisher.publish(to, message, options);
+  }
+
+  tryReply(address: string, message: Message, timeoutMs: number, onFailed: OnFailed): boolean {
+    return (
+      isReplyAddress(address) && this.publisher.tryPublish({ kind: 'reply', address }, message, timeoutMs, onFailed)
+    );
   }
 
   async consume(source: Source, events: ConsumeEvents, signal?: AbortSignal): Promise<Consumer> {
