@@ -10,6 +10,7 @@ export type Signals = readonly AbortSignal[];
 /** Settles a promise with the one answer to a request, unless one of its signals aborts first. */
 export class AwaitedAnswer implements RequestEvents {
   private id: string | undefined;
+  private onAbort: (() => void) | undefined;
 
   /** @param abort of this request alone: what was not handed over when it aborts need not be */
   constructor(
@@ -23,7 +24,7 @@ export class AwaitedAnswer implements RequestEvents {
   ) {}
 
   begin(): void {
-    for (const signal of this.signals) this.shared.add(signal, this.onAbort);
+    if (this.signals.length > 0) this.listen();
     this.id = this.requester.open(this.request, this); // may tell of an error before it returns
   }
 
@@ -38,15 +39,23 @@ export class AwaitedAnswer implements RequestEvents {
     this.reject(error instanceof Error ? error : new Error(String(error)));
   }
 
-  private readonly onAbort = (): void => {
+  private listen(): void {
+    const onAbort = (): void => this.stop();
+    this.onAbort = onAbort;
+    for (const signal of this.signals) this.shared.add(signal, onAbort);
+  }
+
+  private unlisten(): void {
+    const { onAbort } = this;
+    if (!onAbort) return;
+    for (const signal of this.signals) this.shared.remove(signal, onAbort);
+  }
+
+  private stop(): void {
     this.unlisten();
     if (this.id !== undefined) this.requester.abandon(this.id);
     const reason: unknown = this.signals.find(({ aborted }) => aborted)?.reason;
     this.abort?.abort(reason);
     this.reject(reason);
-  };
-
-  private unlisten(): void {
-    for (const signal of this.signals) this.shared.remove(signal, this.onAbort);
   }
 }
