@@ -11,7 +11,8 @@ import { abortSignal, type Check, integer, shape } from '../core/options.js';
 import { compose } from '../core/pipeline.js';
 import { validate } from '../core/schema.js';
 import type { Routed, Target } from '../core/transport.js';
-import { AwaitedAnswer, type Signals } from './awaited-answer.js';
+import { type Abortable, AbortableAnswer, type Signals } from './abortable-answer.js';
+import { AwaitedAnswer } from './awaited-answer.js';
 import type { OutgoingCommand, RequestAllOptions, RequestOptions, RequestStreamOptions } from './command-options.js';
 import { toRemoteError } from './remote-failure.js';
 import { ReplyReader, type ReplyStream } from './reply-reader.js';
@@ -31,15 +32,12 @@ const STREAM_SHAPE = shape({ ...CHECKS, window: integer(1, LIMITS.streamCredit) 
 
 const NO_SIGNALS: Signals = Object.freeze([]);
 
-interface Call {
+interface Call extends Abortable {
   readonly event: NamedEvent;
   readonly options: RequestStreamOptions;
   /** The handler that asks. */
   readonly outer: HandlerContext | undefined;
   readonly message: MessageOptions;
-  readonly signals: Signals;
-  /** Of this request alone: as long as it is not handed over, it need not be. Undefined when nothing can abort it. */
-  readonly abort: AbortController | undefined;
 }
 
 export interface CallerOptions {
@@ -173,10 +171,13 @@ export class CommandCaller {
     return { topic, target, payload, definition, message, timeoutMs, startMs };
   }
 
-  private wait(request: Request, { signals, abort }: Call): Promise<unknown> {
+  private wait(request: Request, call: Call): Promise<unknown> {
+    const { signals } = call;
     for (const signal of signals) signal.throwIfAborted();
     return new Promise((resolve, reject) => {
-      new AwaitedAnswer(this.requester, request, signals, this.shared, abort, resolve, reject).begin();
+      const answer = new AwaitedAnswer(request.topic, resolve, reject);
+      if (signals.length === 0) this.requester.open(request, answer);
+      else new AbortableAnswer(answer, call, this.shared, this.requester).begin(request);
     });
   }
 }

@@ -1,5 +1,5 @@
 import { Deque } from '../core/deque.js';
-import type { Signals } from './awaited-answer.js';
+import type { Signals } from './abortable-answer.js';
 import type { OpenStream, RequestEvents } from './request.js';
 import type { Reply } from './rpc.wire.js';
 import { SharedSignals } from './shared-signals.js';

@@ -177,8 +177,8 @@ export class Requester {
   private encode(id: string, { flow }: Pending, request: Request, replyTo: string, expiresInMs: number): Message {
     const { topic, payload, definition, message } = request;
     const options: MessageOptions = flow
-      ? { id, ...message, requestId: id, replyTo, expiresInMs, credit: flow.limit }
-      : { id, ...message, requestId: id, replyTo, expiresInMs };
+      ? { id, type: topic, ...message, requestId: id, replyTo, expiresInMs, credit: flow.limit }
+      : { id, type: topic, ...message, requestId: id, replyTo, expiresInMs };
     return this.options.encoder.encode(topic, payload, options, definition);
   }
 

@@ -1,6 +1,6 @@
 import 'reflect-metadata';
 import { expect, it } from '@jest/globals';
-import { ConnectionError } from '../../lib/index.js';
+import { ConnectionError, type EventContext } from '../../lib/index.js';
 import { commandHandler, rejection, untilAborted } from '../../lib/testing/contract/commands.js';
 import { Log } from '../../lib/testing/contract/log.js';
 import { until } from '../../lib/testing/contract/until.js';
@@ -13,15 +13,20 @@ const own = new OwnBroker();
 const TOLD_MS = 3_000;
 const BACK_MS = 20_000;
 
-/** A bus that asks by way of the door, and one that echoes, of another service and not by the door. */
-async function echoing(work: (payload: unknown) => unknown = (payload) => payload) {
+/** A bus that asks, and one that echoes, of another service. By the door goes who asks, unless it is said otherwise. */
+async function echoing(
+  work: (payload: unknown, context: EventContext) => unknown = (payload) => payload,
+  byDoor: 'asks' | 'answers' = 'asks',
+) {
   const { lab, door, node } = own;
   const server = await lab.boot({
     providers: [commandHandler('work', work, { concurrency: 100, prefetch: 500 })],
-    options: { transport: node.url() },
+    options: { transport: byDoor === 'answers' ? door.url() : node.url() },
   });
   lab.willRemoveGroup(`${lab.exchange}.command.work`);
-  const client = await lab.boot({ options: { transport: door.url(), service: `${lab.service}.api` } });
+  const client = await lab.boot({
+    options: { transport: byDoor === 'asks' ? door.url() : node.url(), service: `${lab.service}.api` },
+  });
   return { server, client };
 }
 
@@ -74,6 +79,30 @@ own.suite('requests', () => {
     expect([settled, client.bus.stats().pendingRequests]).toEqual([['rejected'], 0]);
     await begun.settle(3);
   }, 60_000);
+
+  it('the connections of who answers are cut again and again: every request is answered, whatever was on its way', async () => {
+    let begun = 0;
+    let redelivered = 0;
+    const { client, server } = await echoing((payload, context) => {
+      begun++;
+      if (context.redelivered) redelivered++;
+      return payload;
+    }, 'answers');
+    expect(await client.bus.request('work', 'first')).toBe('first');
+    const count = 6_000;
+    const commands = range(count).map((n) => ({ command: 'work', payload: { n } }));
+    const asking = client.bus.requestAll<{ n: number }>(commands, { concurrency: 300, timeoutMs: 60_000 });
+    for (const part of [1, 2, 3, 4]) {
+      await until('it is at work', () => begun > (part * count) / 6, BACK_MS);
+      expect(own.door.cut()).toBeGreaterThan(0);
+      await until('it is back', () => server.bus.status === 'up', BACK_MS);
+    }
+    const results = await asking;
+    const wrong = results.filter((one, n) => one.status === 'rejected' || one.value.n !== n);
+    expect([results.length, wrong.slice(0, 3)]).toEqual([count, []]);
+    expect(redelivered).toBeGreaterThan(0); // the cuts have hit
+    expect(client.bus.stats().pendingRequests).toBe(0);
+  }, 120_000);
 
   it('who asks is away: what is given up meanwhile is never sent, what is not is answered later', async () => {
     const seen = new Log<unknown>('payloads');

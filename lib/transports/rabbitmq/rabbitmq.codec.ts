@@ -6,6 +6,7 @@ import { LIMITS } from '../../core/limits.js';
 import type { HeaderValue, Message } from '../../core/message.js';
 import { truncateBytes } from '../../core/text.js';
 import { UNREADABLE } from './rabbitmq.frame-guard.js';
+import { expiryOf, withExpiry, withoutExpiry } from './rabbitmq.request-id.js';
 
 /** Our own headers. What the library alone may set is believed only from copies that came by the default exchange. */
 export const HEADER = {
@@ -53,10 +54,15 @@ const LAST_SECOND = 100_000_000_000;
 /** How bodies that are not encoded further are marked. */
 const PLAIN_ENCODINGS: readonly string[] = ['', 'identity', 'utf-8', 'utf8'];
 
+/** Of what was not handled yet. */
+export const FIRST_ATTEMPT: CopyState = Object.freeze({ attempt: 1 });
+
 /** The AMQP properties of a message for an exchange, or, with `copy`, for one group. */
 export function toProperties(message: Message, copy?: CopyState): Options.Publish {
+  const { replyTo, expiresAt } = message;
+  const messageId = messageIdOf(message);
   return {
-    messageId: message.id,
+    messageId,
     type: message.type === '' ? undefined : message.type,
     contentType: message.contentType,
     contentEncoding: message.contentEncoding,
@@ -64,15 +70,24 @@ export function toProperties(message: Message, copy?: CopyState): Options.Publis
     appId: message.source,
     // who answers knows only this property; the id of what the request is a part of goes beside it
     correlationId: message.requestId ?? message.correlationId,
-    replyTo: message.replyTo,
-    headers: toWireHeaders(message, copy),
+    replyTo,
+    headers: toWireHeaders(message, copy, messageId === message.id ? expiresAt : undefined),
     persistent: true,
     mandatory: true,
   };
 }
 
-function toWireHeaders(message: Message, copy: CopyState | undefined): WireHeaders | undefined {
-  const { version, key, causationId, depth, credit, expiresAt, dueAt, headers } = message;
+/** As it stands on the wire. */
+export function messageIdOf({ id, replyTo, expiresAt }: Message): string {
+  return replyTo === undefined || expiresAt === undefined ? id : (withExpiry(id, expiresAt) ?? id);
+}
+
+function toWireHeaders(
+  message: Message,
+  copy: CopyState | undefined,
+  expiresAt: number | undefined,
+): WireHeaders | undefined {
+  const { version, key, causationId, depth, credit, dueAt, headers } = message;
   const correlation = message.requestId === undefined ? undefined : message.correlationId;
   const isPlain =
     version === undefined &&
@@ -83,7 +98,8 @@ function toWireHeaders(message: Message, copy: CopyState | undefined): WireHeade
     credit === undefined &&
     expiresAt === undefined &&
     dueAt === undefined;
-  if (isPlain && !copy && headers === NO_HEADERS) return undefined;
+  const saysNothing = !copy || (copy === FIRST_ATTEMPT && isNamedByType(message));
+  if (isPlain && saysNothing && headers === NO_HEADERS) return undefined;
   const own: WireHeaders = {};
   for (const name of Object.keys(headers)) own[name] = toField(headers[name]);
   if (version !== undefined) own[HEADER.version] = version;
@@ -108,7 +124,7 @@ export function toField(value: WireField): WireField {
 
 function addCopyState(headers: WireHeaders, message: Message, copy: CopyState): void {
   const { attempt, deferrals, misses, dueAt, firstFailedAt, lastFailedAt, reason, failure } = copy;
-  headers[HEADER.topic] = message.topic;
+  if (!isNamedByType(message)) headers[HEADER.topic] = message.topic;
   if (attempt > 1) headers[HEADER.attempt] = attempt;
   if (deferrals) headers[HEADER.deferrals] = deferrals;
   if (misses) headers[HEADER.misses] = misses;
@@ -122,17 +138,26 @@ function addCopyState(headers: WireHeaders, message: Message, copy: CopyState): 
   if (failure.stack !== undefined) headers[HEADER.errorStack] = failure.stack;
 }
 
+/** The type of a request is its topic, and need not be said twice. */
+function isNamedByType({ replyTo, type, topic }: Message): boolean {
+  return replyTo !== undefined && type !== '' && type === topic;
+}
+
 /** What came over the wire, as a message; nothing in it can choose a route, a class or a decoder. */
 export function toMessage(received: Received): Message {
   const { content, properties, fields } = received;
   const raw: RawHeaders = properties.headers;
-  const topic = isCopy(received) ? text(raw, HEADER.topic) : undefined;
+  const id = property(properties.messageId) ?? '';
+  const type = property(properties.type) ?? '';
   const correlationId = property(properties.correlationId);
   const replyTo = property(properties.replyTo);
-  const correlation = replyTo === undefined ? undefined : text(raw, HEADER.correlation);
+  const isRequest = replyTo !== undefined;
+  const correlation = isRequest ? text(raw, HEADER.correlation) : undefined;
+  const topic = isCopy(received) ? (text(raw, HEADER.topic) ?? (isRequest && type ? type : undefined)) : undefined;
+  const expiresAt = isRequest ? expiryOf(id) : undefined;
   return {
-    id: property(properties.messageId) ?? '',
-    type: property(properties.type) ?? '',
+    id: expiresAt === undefined ? id : withoutExpiry(id),
+    type,
     version: integer(raw, HEADER.version),
     topic: topic ?? fields.routingKey,
     key: text(raw, HEADER.key),
@@ -147,8 +172,8 @@ export function toMessage(received: Received): Message {
     depth: readDepth(own(raw, HEADER.depth)),
     replyTo,
     requestId: correlation === undefined ? undefined : correlationId,
-    credit: replyTo === undefined ? undefined : creditOf(raw),
-    expiresAt: integer(raw, HEADER.expires),
+    credit: isRequest ? creditOf(raw) : undefined,
+    expiresAt: integer(raw, HEADER.expires) ?? expiresAt,
     dueAt: integer(raw, HEADER.due),
   } as Message;
 }

@@ -1,6 +1,7 @@
 import type { Message as AmqpMessage } from 'amqplib';
 import type { Message } from '../../core/message.js';
 import type { Returned } from '../../core/transport.js';
+import { messageIdOf } from './rabbitmq.codec.js';
 import { type AmqpTarget, exchangeName, routingKeyOf } from './rabbitmq.target.js';
 
 /** A message that the broker could put into no queue, and gives back: basic.return. */
@@ -22,7 +23,7 @@ export class RabbitMqReturn {
   /** Copies of one message can be on their way to several queues. */
   isOf(target: AmqpTarget, message: Message): boolean {
     return (
-      message.id === this.id &&
+      messageIdOf(message) === this.id &&
       exchangeName(target) === this.exchange &&
       routingKeyOf(target, message) === this.routingKey
     );

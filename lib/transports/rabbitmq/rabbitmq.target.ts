@@ -2,9 +2,7 @@ import type { Options } from 'amqplib';
 import { PublishRejectedError } from '../../core/errors.js';
 import type { Message } from '../../core/message.js';
 import type { Target } from '../../core/transport.js';
-import { type CopyState, toProperties } from './rabbitmq.codec.js';
-
-const FIRST_ATTEMPT: CopyState = Object.freeze({ attempt: 1 });
+import { type CopyState, FIRST_ATTEMPT, toProperties } from './rabbitmq.codec.js';
 
 /** A copy for one group's queue, its retry queue or its dead letters. */
 interface CopyTarget {

@@ -3,12 +3,16 @@ import { dirname, join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
 import type { ConsumeMessage } from 'amqplib';
 import fc from 'fast-check';
+import { NO_HEADERS } from '../../../../lib/core/headers.js';
 import { LIMITS } from '../../../../lib/core/limits.js';
+import type { Message } from '../../../../lib/core/message.js';
+import { requestIdOf } from '../../../../lib/rpc/rpc.wire.js';
 import {
   attemptOf,
   type CopyState,
   defectOf,
   deferralsOf,
+  FIRST_ATTEMPT,
   firstFailedAtOf,
   missesOf,
   returnsOf,
@@ -136,7 +140,13 @@ const inbound = fc.record({
   redelivered: fc.boolean(),
   routingKey: shortText,
   properties: fc.record({
-    messageId: fc.option(shortText, { nil: undefined }),
+    messageId: fc.option(
+      fc.oneof(
+        shortText,
+        shortText.map((id) => `${id};expires=1800000000000`),
+      ),
+      { nil: undefined },
+    ),
     type: fc.option(shortText, { nil: undefined }),
     contentType: fc.option(shortText, { nil: undefined }),
     contentEncoding: fc.option(shortText, { nil: undefined }),
@@ -145,6 +155,72 @@ const inbound = fc.record({
     replyTo: fc.option(shortText, { nil: undefined }),
     timestamp: fc.option(fc.oneof(fc.nat(), fc.double({ min: 0, max: 2 ** 64, noNaN: true }).map(Math.floor))),
   }),
+});
+
+describe('a request', () => {
+  const request: Message = {
+    id: 'r-1',
+    type: 'orders.place',
+    topic: 'orders.place',
+    contentType: 'application/json',
+    headers: NO_HEADERS,
+    body: Buffer.from('1'),
+    timestamp: 1_800_000_000_000,
+    replyTo: 'amq.rabbitmq.reply-to',
+    requestId: 'r-1',
+    expiresAt: 1_800_000_010_123,
+  };
+  const arriving = (message: Message, exchange = '') =>
+    toMessage({
+      content: message.body as Buffer,
+      properties: toProperties(message, FIRST_ATTEMPT),
+      fields: { redelivered: false, exchange, routingKey: 'events.command.orders.place' },
+    } as unknown as ConsumeMessage);
+
+  it('goes without headers, which cost the driver as much as all the rest', () => {
+    const { headers, messageId, type, correlationId } = toProperties(request, FIRST_ATTEMPT);
+    expect({ headers, messageId, type, correlationId }).toEqual({
+      headers: undefined,
+      messageId: 'r-1;expires=1800000010123',
+      type: 'orders.place',
+      correlationId: 'r-1',
+    });
+  });
+
+  it.each<[string, Partial<Message>]>([
+    ['as it is', {}],
+    ['in a chain', { correlationId: 'c', causationId: 'm', depth: 3 }],
+    ['for an answer in parts', { credit: 5 }],
+    ['with headers', { headers: { tenant: 'a' } }],
+    ['of another type', { type: 'order' }],
+    ['without a type', { type: '' }],
+    ['with an id that leaves no room', { id: 'x'.repeat(250) }],
+    ['with an id that ends like one', { id: 'a;expires=1800000000000' }],
+  ])('arrives as it was sent: %s', (_, over) => {
+    const { requestId, ...sent } = { ...request, ...over };
+    const message = arriving({ ...request, ...over });
+    expect(message).toMatchObject(sent);
+    expect(requestIdOf(message)).toBe(requestId);
+  });
+
+  it('of another program may say in a header by when it must be started, and says by its type what it asks for', () => {
+    const properties = { messageId: 'p-1', type: 'orders.place', replyTo: 'amq.rabbitmq.reply-to' };
+    const one = received({ exchange: '', headers: { 'eb-expires': 1_800_000_010_123 }, properties });
+    expect(toMessage(one)).toMatchObject({ id: 'p-1', topic: 'orders.place', expiresAt: 1_800_000_010_123 });
+  });
+
+  it('only is read so: the id of an event may end like one, and its type is no topic', () => {
+    const { replyTo: _, ...event } = { ...request, id: 'a;expires=1800000000000' };
+    const { expiresAt, ...head } = event;
+    expect(arriving(head)).toMatchObject({ id: head.id, expiresAt: undefined, topic: 'orders.place' });
+    expect(toProperties(event, FIRST_ATTEMPT).headers).toMatchObject({
+      'eb-expires': expiresAt,
+      'eb-topic': 'orders.place',
+    });
+    const properties = { type: 'admin.delete', replyTo: 'amq.rabbitmq.reply-to' };
+    expect(toMessage(received({ properties })).topic).toBe('a.b');
+    expect(toMessage(received({ exchange: '', properties: { type: 'admin.delete' } })).topic).toBe('a.b');
+  });
 });
 
 describe('any message that comes in', () => {
