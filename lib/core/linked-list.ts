@@ -62,9 +62,8 @@ export class LinkedList<T extends Linked> {
     return all;
   }
 
-  toArray(): T[] {
-    const all: T[] = [];
-    for (let item = this.first; item; item = item.next) all.push(item);
-    return all;
+  /** Oldest first. Nothing may be removed meanwhile. */
+  *[Symbol.iterator](): IterableIterator<T> {
+    for (let item = this.first; item; item = item.next) yield item;
   }
 }

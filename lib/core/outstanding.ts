@@ -35,9 +35,9 @@ export class Outstanding<D extends Delivery & Linked> {
   async drain(deadlineMs: number): Promise<void> {
     if (await this.emptyWithin(deadlineMs)) return;
     const reason = new BusClosedError('go on handling');
-    for (const delivery of this.items.toArray()) delivery.abort(reason);
+    for (const delivery of [...this.items]) delivery.abort(reason);
     if (await this.emptyWithin(ABORT_GRACE_MS)) return;
-    for (const delivery of this.items.toArray()) await delivery.settle(RELEASE);
+    for (const delivery of [...this.items]) await delivery.settle(RELEASE);
   }
 
   private wake(): void {

@@ -1,5 +1,6 @@
 import { Deque } from './deque.js';
 import { BusClosedError, PublishRejectedError } from './errors.js';
+import type { Linked } from './linked-list.js';
 import type { Message } from './message.js';
 import type { OnFailed, Returned, Routed, Target, TransportPublishOptions } from './transport.js';
 
@@ -15,7 +16,11 @@ export interface BacklogOptions {
 const SWEEP_MS = 100;
 
 /** One publish from call to settlement. Settles once; whoever comes later is ignored. */
-export class Outgoing<T = Target> {
+export class Outgoing<T = Target> implements Linked {
+  previous: this | undefined = undefined;
+  next: this | undefined = undefined;
+  /** Whether it is with the broker: what a transport keeps of that, it keeps in a list of these. */
+  isInFlight = false;
   /** Set when the broker returned it: no group was bound. */
   returned: Returned | undefined = undefined;
   /** Whether its bytes were handed to the broker at least once. */

@@ -32,15 +32,17 @@ export async function handleRequest(
   { running, streams }: Conversations,
 ): Promise<void> {
   const { message } = given;
-  const key = running.enter(given, message);
-  if (key === undefined) return; // nobody waits any more
+  const entry = running.enter(given, message);
+  if (!entry) return; // nobody waits any more
   let stream: AnswerStream | undefined;
   try {
     let value: unknown = await callback(payload, context);
     if (isHandlerValues(value)) {
       if (message.credit === undefined) value = await lastOf(cutBy(given.signal, value), given.signal);
       else {
-        const onBegun = (): void => running.begin(given);
+        const onBegun = (): void => {
+          entry.hasBegun = true;
+        };
         stream = streams.open({ request: message, answers, values: readerOf(value), context: given, onBegun });
         value = await stream.run();
       }
@@ -51,12 +53,12 @@ export async function handleRequest(
   } catch (error) {
     if (mustTell(given, answers)) throw error;
     // another instance could only begin from the start
-    if (given.aborted && !isForGood(given.signal.reason)) running.giveUp(key, given);
+    if (given.aborted && !isForGood(given.signal.reason)) running.giveUp(entry);
     given.discard();
     await answers.send({ kind: 'error', value: toReplyError(error) });
   } finally {
     await stream?.close();
-    running.leave(key, given);
+    running.leave(entry);
   }
 }
 

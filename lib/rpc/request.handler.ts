@@ -63,15 +63,17 @@ export class RequestHandler {
     const { replier, running, streams } = this.parts;
     const { message } = context;
     const answers = replier.open(message);
-    const key = running.enter(context, message);
-    if (key === undefined) return;
+    const entry = running.enter(context, message);
+    if (!entry) return;
     let stream: AnswerStream | undefined;
     try {
       let value = await registration.invoke(payload, context);
       if (isHandlerValues(value)) {
         if (message.credit === undefined) value = await lastOf(cutBy(context.signal, value), context.signal);
         else {
-          const onBegun = (): void => running.begin(context);
+          const onBegun = (): void => {
+            entry.hasBegun = true;
+          };
           stream = streams.open({ request: message, answers, values: readerOf(value), context, onBegun });
           value = await stream.run();
         }
@@ -84,14 +86,14 @@ export class RequestHandler {
     } catch (error) {
       const isGone = context.aborted && !isForGood(context.signal.reason);
       if (isGone && !answers.hasBegun) throw error;
-      if (isGone) running.giveUp(key, context); // before anything else: its redelivery may be here soon
+      if (isGone) running.giveUp(entry); // before anything else: its redelivery may be here soon
       context.discard(error);
       if (context.aborted && !this.isFirst(message)) return;
       const tell = isGone ? new StreamBrokenError(message.topic, 'its handler was cut off or shut down.') : error;
       await answers.send({ kind: 'error', value: toRemoteFailure(tell, told) });
     } finally {
       await stream?.close();
-      running.leave(key, context);
+      running.leave(entry);
     }
   }
 

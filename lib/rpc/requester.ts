@@ -276,6 +276,7 @@ export class Requester {
     if (!entry) return undefined;
     this.pending.delete(id);
     clearTimeout(entry.timer);
+    entry.timer = undefined;
     return entry;
   }
 

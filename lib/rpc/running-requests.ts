@@ -1,4 +1,5 @@
 import { HandlerTimeoutError, RequestCancelledError, RequestTimeoutError } from '../core/errors.js';
+import { type Linked, LinkedList } from '../core/linked-list.js';
 import type { Message } from '../core/message.js';
 import { requestIdOf } from './rpc.wire.js';
 
@@ -8,10 +9,32 @@ export interface Abortable {
   abort(reason: unknown): void;
 }
 
-interface Running {
-  readonly message: Message;
+/** A request that is handled here: the key to tell of it. */
+export class RunningRequest implements Linked {
+  previous: this | undefined = undefined;
+  next: this | undefined = undefined;
+  readonly topic: string;
+  readonly expiresAt: number | undefined;
   /** Whether a part of its answer is on its way: then each part has a time of its own. */
-  hasBegun: boolean;
+  hasBegun = false;
+
+  /** @param subject undefined once it has ended: what has left a Map lives on in V8 until all garbage is collected, and must not hold much */
+  constructor(
+    readonly id: string,
+    { topic, expiresAt }: Message,
+    public subject: Abortable | undefined,
+  ) {
+    this.topic = topic;
+    this.expiresAt = expiresAt;
+  }
+
+  isLate(now: number): boolean {
+    return !this.hasBegun && this.expiresAt !== undefined && this.expiresAt <= now;
+  }
+
+  abort(reason: unknown): void {
+    if (this.subject && !this.subject.aborted) this.subject.abort(reason);
+  }
 }
 
 /** How late a handler may learn that the time of its request is over, in milliseconds. */
@@ -29,41 +52,37 @@ export function isForGood(reason: unknown): boolean {
 
 /** The requests that are handled here: aborted when their time is over, or when nobody waits any more. */
 export class RunningRequests {
-  private readonly running = new Map<Abortable, Running>();
+  private readonly running = new LinkedList<RunningRequest>();
   /** Other clients may give several requests one id: then the latest has it, and all have their deadlines. */
-  private readonly byId = new Map<string, Abortable>();
+  private readonly byId = new Map<string, RunningRequest>();
   /** Ids with the time until which they count; the oldest first. */
   private readonly cancelled = new Map<string, number>();
   private timer: NodeJS.Timeout | undefined;
 
-  /** @returns its key, for `leave`; undefined when nobody waits for it any more */
-  enter(request: Abortable, message: Message): string | undefined {
+  /** @returns its key; undefined when nobody waits for it any more */
+  enter(subject: Abortable, message: Message): RunningRequest | undefined {
     const id = requestIdOf(message);
     if (this.isOver(id, message)) return undefined;
-    this.running.set(request, { message, hasBegun: false });
-    this.byId.set(id, request);
+    const running = new RunningRequest(id, message, subject);
+    this.running.add(running);
+    this.byId.set(id, running);
     if (message.expiresAt !== undefined) this.timer ??= setTimeout(this.check, TICK_MS).unref();
-    return id;
-  }
-
-  /** Its answer comes in parts, the first of which was in time. */
-  begin(request: Abortable): void {
-    const found = this.running.get(request);
-    if (found) found.hasBegun = true;
+    return running;
   }
 
   /** It has ended. One that came again meanwhile, because the delivery of this one was lost, goes on. */
-  leave(id: string, request: Abortable): void {
-    this.running.delete(request);
-    if (this.byId.get(id) === request) this.byId.delete(id);
+  leave(running: RunningRequest): void {
+    if (!running.subject) return;
+    running.subject = undefined;
+    this.running.remove(running);
+    if (this.byId.get(running.id) === running) this.byId.delete(running.id);
   }
 
   /** Nobody waits any more; also told of what others handle, and of what has not come yet. */
   cancel(id: string): void {
-    const request = this.byId.get(id);
-    const found = request && this.running.get(request);
-    if (found) {
-      request.abort(new RequestCancelledError(found.message.topic));
+    const running = this.byId.get(id);
+    if (running) {
+      running.abort(new RequestCancelledError(running.topic));
       return;
     }
     if (id.length > ID_LENGTH) return;
@@ -76,9 +95,9 @@ export class RunningRequests {
   }
 
   /** It cannot go on here, and when it comes again it must not begin again: what came of it has been told. */
-  giveUp(id: string, request: Abortable): void {
-    this.leave(id, request);
-    this.cancel(id);
+  giveUp(running: RunningRequest): void {
+    this.leave(running);
+    this.cancel(running.id);
   }
 
   stop(): void {
@@ -95,10 +114,8 @@ export class RunningRequests {
   private readonly check = (): void => {
     this.timer = undefined;
     const now = Date.now();
-    for (const [request, { message, hasBegun }] of this.running) {
-      const { expiresAt, topic } = message;
-      if (!hasBegun && expiresAt !== undefined && expiresAt <= now && !request.aborted)
-        request.abort(new RequestTimeoutError(topic));
+    for (const running of [...this.running]) {
+      if (running.isLate(now)) running.abort(new RequestTimeoutError(running.topic));
     }
     if (this.running.size > 0) this.timer = setTimeout(this.check, TICK_MS).unref();
   };

@@ -7,6 +7,7 @@ import {
   PublishRejectedError,
   PublishTimeoutError,
 } from '../../core/errors.js';
+import { LinkedList } from '../../core/linked-list.js';
 import type { Message } from '../../core/message.js';
 import { type Outgoing, PublishBacklog } from '../../core/publish-backlog.js';
 import type { OnFailed, Routed, TransportPublishOptions } from '../../core/transport.js';
@@ -37,7 +38,8 @@ const ROUTED: Routed = Object.freeze({ routed: true });
 export class RabbitMqPublisher {
   private readonly backlog: PublishBacklog<AmqpTarget>;
   private readonly channel: SupervisedChannel<ConfirmChannel>;
-  private readonly inFlight = new Set<Outgoing<AmqpTarget>>();
+  /** No Set: what has left one lives on in V8 until all garbage is collected, since the tables it outgrows refer to each other. */
+  private readonly inFlight = new LinkedList<Outgoing<AmqpTarget>>();
   private readonly unlisten: () => void;
   private readonly suspects = new RabbitMqSuspects();
   private readonly wear: RabbitMqChannelWear;
@@ -180,6 +182,7 @@ export class RabbitMqPublisher {
   private send(channel: ConfirmChannel, outgoing: Outgoing<AmqpTarget>): boolean {
     const { target, message } = outgoing;
     this.inFlight.add(outgoing);
+    outgoing.isInFlight = true;
     if (outgoing.isSuspect) this.suspects.tried();
     this.batch?.begin();
     try {
@@ -194,7 +197,7 @@ export class RabbitMqPublisher {
       this.wear.sent();
       return true;
     } catch (error) {
-      this.inFlight.delete(outgoing);
+      this.land(outgoing);
       if (isChannelClosing(error)) {
         this.backlog.putBack([outgoing]);
         return false;
@@ -210,6 +213,14 @@ export class RabbitMqPublisher {
     }
   }
 
+  /** @returns whether it was in flight */
+  private land(outgoing: Outgoing<AmqpTarget>): boolean {
+    if (!outgoing.isInFlight) return false;
+    outgoing.isInFlight = false;
+    this.inFlight.remove(outgoing);
+    return true;
+  }
+
   private onPrepareFailed(error: Error): void {
     this.settings.onPrepareFailed?.(error);
     if (!(error instanceof EventBusError) || error.retryable) return;
@@ -220,7 +231,7 @@ export class RabbitMqPublisher {
   private onConfirm(outgoing: Outgoing<AmqpTarget>, error: Error | null): void {
     // any other error says that the channel is gone, which onLost hears as well
     if (error !== null && error.message !== 'message nacked') return;
-    if (!this.inFlight.delete(outgoing)) {
+    if (!this.land(outgoing)) {
       this.wear.answered();
       return;
     }
@@ -235,7 +246,7 @@ export class RabbitMqPublisher {
    * keeps it, so that after a window of them the channel is exchanged.
    */
   private onGivenUp(outgoing: Outgoing<AmqpTarget>): void {
-    if (!this.inFlight.delete(outgoing)) return;
+    if (!this.land(outgoing)) return;
     this.wear.gaveUp(outgoing.isSuspect);
     this.goOn();
   }
@@ -266,8 +277,8 @@ export class RabbitMqPublisher {
   }
 
   private onLost(error: ChannelError | undefined): void {
-    const sent = [...this.inFlight];
-    this.inFlight.clear();
+    const sent = this.inFlight.drain();
+    for (const outgoing of sent) outgoing.isInFlight = false;
     const { isTrying } = this.suspects;
     const accused = error && isTrying ? sent.filter(({ isSuspect }) => isSuspect) : sent;
     // what has been given up is not in flight, and may be to blame

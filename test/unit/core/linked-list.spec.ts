@@ -23,7 +23,7 @@ describe('LinkedList', () => {
             const [node] = model.splice(step % model.length, 1);
             if (node) list.remove(node);
           }
-          expect(list.toArray()).toEqual(model);
+          expect([...list]).toEqual(model);
           expect(list.size).toBe(model.length);
           expect(list.head).toBe(model[0]);
         }
@@ -40,7 +40,7 @@ describe('LinkedList', () => {
     list.add(three);
     list.addBefore(three, one);
     list.addBefore(three, two);
-    expect(list.toArray()).toEqual([one, two, three]);
+    expect([...list]).toEqual([one, two, three]);
     expect([list.size, list.head, list.tail]).toEqual([3, one, three]);
     list.remove(three);
     expect(list.tail).toBe(two);

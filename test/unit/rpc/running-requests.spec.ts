@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { RequestCancelledError, RequestTimeoutError } from '../../../lib/core/errors.js';
 import type { Message } from '../../../lib/core/message.js';
-import { RunningRequests } from '../../../lib/rpc/running-requests.js';
+import { type RunningRequest, RunningRequests } from '../../../lib/rpc/running-requests.js';
 import { createMessage } from '../../../lib/testing/contract/message.factory.js';
 import { withFakeTimers } from '../support/fake-timers.js';
 
@@ -22,6 +22,11 @@ function aRequest(over: Partial<Message> = {}) {
 describe('running requests', () => {
   withFakeTimers();
   let running: RunningRequests;
+  const begin = ({ request, message }: ReturnType<typeof aRequest>): RunningRequest => {
+    const begun = running.enter(request, message);
+    if (!begun) throw new Error('It does not run.');
+    return begun;
+  };
   beforeEach(() => {
     running = new RunningRequests();
   });
@@ -31,18 +36,18 @@ describe('running requests', () => {
     const early = aRequest({ requestId: 'early', timestamp: now, expiresAt: now + 100 });
     const late = aRequest({ requestId: 'late', timestamp: now, expiresAt: now + 500 });
     const ended = aRequest({ requestId: 'ended', timestamp: now, expiresAt: now + 100 });
-    for (const { request, message } of [early, late, ended]) running.enter(request, message);
-    running.leave('ended', ended.request);
+    const [earlyRun, lateRun, endedRun] = [begin(early), begin(late), begin(ended)];
+    running.leave(endedRun);
     jest.advanceTimersByTime(99);
     expect(early.reasons).toEqual([]);
     jest.advanceTimersByTime(51);
     expect(early.reasons[0]).toBeInstanceOf(RequestTimeoutError);
     expect(late.reasons).toEqual([]);
-    running.leave('early', early.request);
+    running.leave(earlyRun);
     jest.advanceTimersByTime(400);
     expect(late.reasons[0]).toBeInstanceOf(RequestTimeoutError);
     expect([early.reasons.length, ended.reasons.length]).toEqual([1, 0]);
-    running.leave('late', late.request);
+    running.leave(lateRun);
     jest.advanceTimersByTime(50);
     expect(jest.getTimerCount()).toBe(0);
   });
@@ -57,7 +62,7 @@ describe('running requests', () => {
 
   it('what has no deadline needs no timer, and can be cancelled', () => {
     const one = aRequest({ requestId: 'one' });
-    expect(running.enter(one.request, one.message)).toBe('one');
+    expect(begin(one).id).toBe('one');
     expect(jest.getTimerCount()).toBe(0);
     running.cancel('one');
     expect(one.reasons[0]).toBeInstanceOf(RequestCancelledError);
@@ -70,11 +75,12 @@ describe('running requests', () => {
     const one = aRequest({ requestId: 'one' });
     running.cancel('one');
     expect(running.enter(one.request, one.message)).toBeUndefined();
-    expect(running.enter(one.request, one.message)).toBe('one');
+    expect(begin(one).id).toBe('one');
   });
 
   it('is known by what its answer must carry back, else by its correlation id, else by its own', () => {
-    const by = (message: Partial<Message>) => running.enter(aRequest().request, createMessage('orders.place', message));
+    const by = (message: Partial<Message>) =>
+      running.enter(aRequest().request, createMessage('orders.place', message))?.id;
     expect(by({ id: 'i', correlationId: 'c', requestId: 'r' })).toBe('r');
     expect(by({ id: 'i', correlationId: 'c' })).toBe('c');
     expect(by({ id: 'i' })).toBe('i');
@@ -85,22 +91,23 @@ describe('running requests', () => {
     running.cancel('one');
     jest.advanceTimersByTime(60_001);
     running.cancel('other'); // forgets what is old
-    expect(running.enter(one.request, one.message)).toBe('one');
+    expect(begin(one).id).toBe('one');
   });
 
   it('remembers 10,000 at most, the latest', () => {
     for (let n = 0; n < 12_000; n++) running.cancel(`r-${n}`);
     const enter = (n: number) =>
-      running.enter(aRequest().request, createMessage('orders.place', { requestId: `r-${n}` }));
+      running.enter(aRequest().request, createMessage('orders.place', { requestId: `r-${n}` }))?.id;
     expect(enter(1_999)).toBe('r-1999');
     expect([enter(2_000), enter(11_999)]).toEqual([undefined, undefined]);
   });
 
   it('one that comes again while its lost run still goes on is watched on when that one ends', () => {
     const [lost, again] = [aRequest({ requestId: 'one' }), aRequest({ requestId: 'one' })];
-    running.enter(lost.request, lost.message);
-    running.enter(again.request, again.message);
-    running.leave('one', lost.request);
+    const lostRun = begin(lost);
+    begin(again);
+    running.leave(lostRun);
+    running.leave(lostRun); // once is enough
     running.cancel('one');
     expect([lost.reasons.length, again.reasons.length]).toEqual([0, 1]);
   });
@@ -117,8 +124,7 @@ describe('running requests', () => {
     const expiresAt = Date.now() + 30;
     const [waiting, begun] = [aRequest({ requestId: 'a', expiresAt }), aRequest({ requestId: 'b', expiresAt })];
     running.enter(waiting.request, waiting.message);
-    running.enter(begun.request, begun.message);
-    running.begin(begun.request);
+    begin(begun).hasBegun = true;
     jest.advanceTimersByTime(100);
     expect(waiting.reasons).toMatchObject([{ code: 'REQUEST_TIMEOUT' }]);
     expect(begun.reasons).toEqual([]);
@@ -130,19 +136,18 @@ describe('running requests', () => {
   it('one that was given up does not begin again', () => {
     const enter = (id: string, { request, message } = aRequest({ requestId: id })) => running.enter(request, message);
     const one = aRequest({ requestId: 'a' });
-    expect(enter('a', one)).toBe('a');
-    running.giveUp('a', one.request);
+    running.giveUp(begin(one));
     expect(one.reasons).toEqual([]);
     expect(enter('a')).toBeUndefined();
-    expect(enter('b')).toBe('b');
+    expect(enter('b')?.id).toBe('b');
   });
 
   it('one that was given up when it had come again already ends there too', () => {
     const [lost, again] = [aRequest({ requestId: 'a' }), aRequest({ requestId: 'a' })];
-    running.enter(lost.request, lost.message);
-    running.enter(again.request, again.message);
-    running.begin(lost.request); // says nothing of the other one
-    running.giveUp('a', lost.request);
+    const lostRun = begin(lost);
+    begin(again);
+    lostRun.hasBegun = true; // says nothing of the other one
+    running.giveUp(lostRun);
     expect([lost.reasons.length, again.reasons]).toMatchObject([0, [{ code: 'REQUEST_CANCELLED' }]]);
   });
 
@@ -158,6 +163,6 @@ describe('running requests', () => {
   it('an id that is longer than any is not remembered: anybody may send some', () => {
     const id = 'x'.repeat(129);
     running.cancel(id);
-    expect(running.enter(aRequest().request, createMessage('orders.place', { requestId: id }))).toBe(id);
+    expect(running.enter(aRequest().request, createMessage('orders.place', { requestId: id }))?.id).toBe(id);
   });
 });
