@@ -36,7 +36,10 @@ function median(values: readonly number[]): number {
 const rate = ({ messages, ms }: Sample): number => (messages / ms) * 1_000;
 const cpu = ({ messages, cpuMicros }: Sample): number => cpuMicros / messages;
 
-/** Runs two contenders in turn, so that whatever else the machine does hits both, and compares round by round. */
+/**
+ * Runs two contenders in turn, so that whatever else the machine does hits both, and compares round by round. Garbage is not collected
+ * by force in between: that makes the compiler forget, and more of it the more code there is.
+ */
 export async function compare(
   title: string,
   ours: Contender,
@@ -49,16 +52,10 @@ export async function compare(
     await ours.round(messages);
   }
   const pairs: { readonly ours: Sample; readonly raw: Sample }[] = [];
-  // neither pays for the garbage of the other; but collecting all of it makes the compiler forget, and has to be made up for
-  const measure = async (contender: Contender): Promise<Sample> => {
-    globalThis.gc?.();
-    await contender.round(Math.ceil(messages / 5));
-    return contender.round(messages);
-  };
   for (let i = 0; i < rounds; i++) {
     const first = i % 2 === 0 ? raw : ours;
-    const a = await measure(first);
-    const b = await measure(first === raw ? ours : raw);
+    const a = await first.round(messages);
+    const b = await (first === raw ? ours : raw).round(messages);
     pairs.push(first === raw ? { raw: a, ours: b } : { raw: b, ours: a });
   }
   const rateRatio = median(pairs.map((p) => rate(p.ours) / rate(p.raw)));
