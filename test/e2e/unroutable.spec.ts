@@ -207,7 +207,7 @@ describe.each(urls)('the alternate queue on %s', (_, url) => {
         Array.from({ length: count }, (_each, n) => bus.publish('a', n, { unroutable: 'alternate-exchange' })),
       );
       expect(receipts.every(({ state, routed }) => state === 'confirmed' && routed === false)).toBe(true);
-      await bus.subscribe('#', seen.add, { ...alternate, concurrency: 1 });
+      await bus.subscribe('#', seen.add, { ...alternate, concurrency: 1, prefetch: 250, timeoutMs: 5_000 });
       expect(await seen.settle(count)).toEqual(Array.from({ length: count }, (_each, n) => n));
     }),
   );
