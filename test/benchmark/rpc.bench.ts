@@ -4,6 +4,7 @@ import { NestFactory } from '@nestjs/core';
 import { EventBusModule, EventBusService, OnCommand } from '../../lib/index.js';
 import type { BoundsResult } from './bounds.bench.js';
 import { type Comparison, type Contender, compare, Stopwatch } from './measure.js';
+import { measureNestRpc } from './rpc.nest.js';
 import { RawRpc } from './rpc.raw.js';
 
 const PREFETCH = 250;
@@ -161,6 +162,8 @@ export async function benchmarkRpc(
   for (const { title, rateRatio } of comparisons) {
     report(`${title} × ${rateRatio.toFixed(2)} of amqplib (limit 0.8)`, quick || rateRatio >= 0.8);
   }
+  const nest = await measureNestRpc(url, `${name}.nest`);
+  console.log(`  @nestjs/microservices with acknowledgements, one after the other: ${nest.toFixed(0)}/s`);
   console.log('');
   await client.close();
   await server.close();
