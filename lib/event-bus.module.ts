@@ -9,7 +9,7 @@ import {
 import { DiscoveryModule, ModuleRef } from '@nestjs/core';
 import { conceal } from './concealed-options.js';
 import { ConfigurationError } from './core/errors.js';
-import { text } from './core/options.js';
+import { assertValid, text } from './core/options.js';
 import { DEFAULT_BUS, type EventBusTokenKind, getEventBusToken } from './event-bus.constants.js';
 import { EventBusExplorer } from './event-bus.explorer.js';
 import { type EventBusModuleOptions, EventBusOpener, EventBusStarter, LIFECYCLE_PARTS } from './event-bus.lifecycle.js';
@@ -106,9 +106,7 @@ function assemble(
   optionsProviders: (token: string) => readonly Provider[],
   imports: NonNullable<DynamicModule['imports']> = [],
 ): DynamicModule {
-  const problems: string[] = [];
-  BUS_NAME(name, 'name of a bus', problems);
-  if (problems.length > 0) throw new ConfigurationError(problems);
+  assertValid(BUS_NAME, name, 'name of a bus');
   const core: DynamicModule = {
     module: EventBusCoreModule,
     imports: [DiscoveryModule, EventContextModule, ...imports],

@@ -2,7 +2,7 @@ import type { Failure } from '../core/delivery.js';
 import { ConfigurationError } from '../core/errors.js';
 import { LIMITS } from '../core/limits.js';
 import type { Headers, Message } from '../core/message.js';
-import { ANY, type Check, func, integer, listOf, shape, text } from '../core/options.js';
+import { ANY, assertValid, func, integer, listOf, shape, text } from '../core/options.js';
 import type { DeadLetterRecord, DeadLetters } from '../core/transport.js';
 import type { MessageDecoder } from './message-decoder.js';
 
@@ -87,7 +87,7 @@ export class DeadLetterService {
    * const page = await deadLetters.list('mail.welcome', { limit: 50, offset: 100 });
    */
   async list(group: string, options: ListDeadLettersOptions = {}): Promise<readonly DeadLetter[]> {
-    assertOptions(LIST_SHAPE, options);
+    assertValid(LIST_SHAPE, options, '');
     const { limit = 100, offset = 0 } = options;
     const records = await this.deadLetters.list(this.name(group), limit, offset);
     return records.map((record) => this.toDeadLetter(record, group));
@@ -117,7 +117,7 @@ export class DeadLetterService {
    * await deadLetters.replay('mail.welcome', { onProgress: (done, total) => console.log(`${done} of ${total}`) });
    */
   async replay(group: string, options: ReplayDeadLettersOptions = {}): Promise<number> {
-    assertOptions(REPLAY_SHAPE, options);
+    assertValid(REPLAY_SHAPE, options, '');
     const { ids, limit, onProgress, signal } = options;
     const stop = new AbortController();
     const failures: unknown[] = [];
@@ -179,8 +179,3 @@ export class DeadLetterService {
 }
 
 /** Of what could mean others than those that the caller has in mind, nothing is done. */
-function assertOptions(check: Check, options: unknown): void {
-  const problems: string[] = [];
-  check(options, '', problems);
-  if (problems.length > 0) throw new ConfigurationError(problems);
-}

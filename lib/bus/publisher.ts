@@ -2,6 +2,7 @@ import { withDeadline } from '../core/deadline.js';
 import { BusClosedError, ConfigurationError, NoHandlerError } from '../core/errors.js';
 import type { BusLogger } from '../core/logger.js';
 import type { Message } from '../core/message.js';
+import { assertValid } from '../core/options.js';
 import { compose, type Middleware } from '../core/pipeline.js';
 import { validate } from '../core/schema.js';
 import type { Serializer } from '../core/serializer.js';
@@ -137,9 +138,7 @@ export class Publisher {
   }
 
   private assertOptions(options: EventPublishOptions): void {
-    const problems: string[] = [];
-    PUBLISH_OPTIONS(options, 'publish options', problems);
-    if (problems.length > 0) throw new ConfigurationError(problems);
+    assertValid(PUBLISH_OPTIONS, options, 'publish options');
     if (options.unroutable !== undefined) this.options.unroutables.assertKnown(options.unroutable);
   }
 

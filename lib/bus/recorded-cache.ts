@@ -1,6 +1,6 @@
 import { BusClosedError, CacheTimeoutError, ConfigurationError } from '../core/errors.js';
 import { DEFAULTS } from '../core/limits.js';
-import { abortSignal, bool, type Check, integer, oneOf, shape } from '../core/options.js';
+import { abortSignal, assertValid, bool, type Check, integer, oneOf, shape } from '../core/options.js';
 import { FirstSearch, ManySearch, predicateTest, testOf } from './cache-search.js';
 import { CacheWaits } from './cache-waits.js';
 import { EntryQueue, type KeptEntry } from './entry-queue.js';
@@ -181,10 +181,4 @@ export class RecordedCache<T> implements SubscriptionCache<T> {
       },
     });
   }
-}
-
-function assertValid(check: Check, value: unknown, path: string): void {
-  const problems: string[] = [];
-  check(value, path, problems);
-  if (problems.length > 0) throw new ConfigurationError(problems);
 }

@@ -1,7 +1,15 @@
+import { ConfigurationError } from './errors.js';
 import { hint, nearest } from './text.js';
 
 /** Looks at one option and adds to `problems` what is wrong with it. Must never put the value itself into a text. */
 export type Check = (value: unknown, path: string, problems: string[]) => void;
+
+/** @throws ConfigurationError with all that is wrong with a value */
+export function assertValid(check: Check, value: unknown, path: string): void {
+  const problems: string[] = [];
+  check(value, path, problems);
+  if (problems.length > 0) throw new ConfigurationError(problems);
+}
 
 /** After so many problems nothing is guessed. */
 const GUESSES = 100;

@@ -6,7 +6,7 @@ import type { Exchange } from '../core/exchange.js';
 import { describeError } from '../core/failure.js';
 import { DEFAULTS, LIMITS } from '../core/limits.js';
 import type { BusLogger } from '../core/logger.js';
-import { abortSignal, integer, shape } from '../core/options.js';
+import { abortSignal, assertValid, integer, shape } from '../core/options.js';
 import { Announcer } from './announcer.js';
 import type { Release } from './attention.js';
 import { Ears } from './ears.js';
@@ -167,9 +167,7 @@ export class RendezvousService {
     options: WaitUntilReadyOptions = {},
   ): Promise<readonly Member[]> {
     const wanted = new Requirements(requirements);
-    const problems: string[] = [];
-    WAIT_SHAPE(options, '', problems);
-    if (problems.length > 0) throw new ConfigurationError(problems);
+    assertValid(WAIT_SHAPE, options, '');
     this.assertUsable('wait for other instances');
     const { timeoutMs = DEFAULTS.rendezvousTimeoutMs, signal } = options;
     const stop = signal ? AbortSignal.any([this.end.signal, signal]) : this.end.signal;

@@ -7,7 +7,7 @@ import { encodingOf, MessageEncoder, type MessageOptions } from '../bus/message-
 import { MESSAGE_CHECKS } from '../bus/publish-option-checks.js';
 import { ConfigurationError, RequestTimeoutError } from '../core/errors.js';
 import { DEFAULTS, LIMITS } from '../core/limits.js';
-import { abortSignal, type Check, integer, shape } from '../core/options.js';
+import { abortSignal, assertValid, integer, shape } from '../core/options.js';
 import { compose } from '../core/pipeline.js';
 import { validate } from '../core/schema.js';
 import type { Routed, Target } from '../core/transport.js';
@@ -86,7 +86,7 @@ export class CommandCaller {
     let call: Call;
     try {
       const event = this.options.registry.toEvent(first, second, third);
-      assertOptions(event.options, STREAM_SHAPE, 'requestStream options');
+      if (event.options !== undefined) assertValid(STREAM_SHAPE, event.options, 'requestStream options');
       call = this.callOf(event);
     } catch (error) {
       return new ReplyReader(() => Promise.reject(error));
@@ -107,7 +107,7 @@ export class CommandCaller {
 
   /** Without a schema that may take its time, all in one go: promises are what a request costs most. */
   private ask(event: NamedEvent): Promise<unknown> {
-    assertOptions(event.options, REQUEST_SHAPE, 'request options');
+    if (event.options !== undefined) assertValid(REQUEST_SHAPE, event.options, 'request options');
     const call = this.callOf(event);
     const target = this.targetOf(call);
     if (event.definition?.schema) return this.askChecked(call, target);
@@ -194,13 +194,6 @@ function leftOf(outer: HandlerContext | undefined, topic: string, timeoutMs: num
 async function checked({ topic, payload, definition }: NamedEvent): Promise<unknown> {
   const schema = definition?.schema;
   return schema ? validate(schema, payload, `The payload for "${topic}"`) : payload;
-}
-
-function assertOptions(options: object | undefined, check: Check, name: string): void {
-  if (options === undefined) return;
-  const problems: string[] = [];
-  check(options, name, problems);
-  if (problems.length > 0) throw new ConfigurationError(problems);
 }
 
 function forItself(topic: string): Error {

@@ -1,5 +1,4 @@
-import { ConfigurationError } from '../core/errors.js';
-import { ANY, integer, shape } from '../core/options.js';
+import { ANY, assertValid, integer, shape } from '../core/options.js';
 import type { OutgoingCommand, RequestAllOptions } from './command-options.js';
 
 const CONCURRENCY = 10;
@@ -17,9 +16,7 @@ export async function requestAll<R>(
   options: RequestAllOptions = {},
   ask: (command: OutgoingCommand, common: Omit<RequestAllOptions, 'concurrency'>) => Promise<R>,
 ): Promise<readonly PromiseSettledResult<R>[]> {
-  const problems: string[] = [];
-  OPTIONS_SHAPE(options, 'requestAll options', problems);
-  if (problems.length > 0) throw new ConfigurationError(problems);
+  assertValid(OPTIONS_SHAPE, options, 'requestAll options');
   const { concurrency = CONCURRENCY, ...common } = options;
   const results: PromiseSettledResult<R>[] = [];
   let inFlight = 0;
