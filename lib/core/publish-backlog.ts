@@ -19,7 +19,7 @@ const SWEEP_MS = 100;
 export class Outgoing<T = Target> implements Linked {
   previous: this | undefined = undefined;
   next: this | undefined = undefined;
-  /** Whether it is with the broker: what a transport keeps of that, it keeps in a list of these. */
+  /** Whether it is in the list of what is with the broker. */
   isInFlight = false;
   /** Set when the broker returned it: no group was bound. */
   returned: Returned | undefined = undefined;

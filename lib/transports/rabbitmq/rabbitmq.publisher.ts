@@ -7,7 +7,6 @@ import {
   PublishRejectedError,
   PublishTimeoutError,
 } from '../../core/errors.js';
-import { LinkedList } from '../../core/linked-list.js';
 import type { Message } from '../../core/message.js';
 import { type Outgoing, PublishBacklog } from '../../core/publish-backlog.js';
 import type { OnFailed, Routed, TransportPublishOptions } from '../../core/transport.js';
@@ -21,6 +20,7 @@ import {
   SupervisedChannel,
 } from './rabbitmq.channel.js';
 import { RabbitMqChannelWear } from './rabbitmq.channel-wear.js';
+import { RabbitMqInFlight } from './rabbitmq.in-flight.js';
 import type { RabbitMqLink } from './rabbitmq.link.js';
 import type { PublisherSettings } from './rabbitmq.publisher.settings.js';
 import { RabbitMqReturn } from './rabbitmq.return.js';
@@ -38,8 +38,7 @@ const ROUTED: Routed = Object.freeze({ routed: true });
 export class RabbitMqPublisher {
   private readonly backlog: PublishBacklog<AmqpTarget>;
   private readonly channel: SupervisedChannel<ConfirmChannel>;
-  /** No Set: what has left one lives on in V8 until all garbage is collected, since the tables it outgrows refer to each other. */
-  private readonly inFlight = new LinkedList<Outgoing<AmqpTarget>>();
+  private readonly inFlight = new RabbitMqInFlight();
   private readonly unlisten: () => void;
   private readonly suspects = new RabbitMqSuspects();
   private readonly wear: RabbitMqChannelWear;
@@ -62,7 +61,7 @@ export class RabbitMqPublisher {
     this.channel = new SupervisedChannel(link, openConfirmChannel, {
       setUp: async (channel, connection) => {
         this.batch = new WriteBatch(connection);
-        channel.on('return', (message: AmqpMessage) => this.onReturn(new RabbitMqReturn(message)));
+        channel.on('return', (message: AmqpMessage) => this.inFlight.return(new RabbitMqReturn(message)));
         await settings.prepare(channel, connection);
       },
       onReady: () => {
@@ -182,7 +181,6 @@ export class RabbitMqPublisher {
   private send(channel: ConfirmChannel, outgoing: Outgoing<AmqpTarget>): boolean {
     const { target, message } = outgoing;
     this.inFlight.add(outgoing);
-    outgoing.isInFlight = true;
     if (outgoing.isSuspect) this.suspects.tried();
     this.batch?.begin();
     try {
@@ -197,7 +195,7 @@ export class RabbitMqPublisher {
       this.wear.sent();
       return true;
     } catch (error) {
-      this.land(outgoing);
+      this.inFlight.delete(outgoing);
       if (isChannelClosing(error)) {
         this.backlog.putBack([outgoing]);
         return false;
@@ -213,14 +211,6 @@ export class RabbitMqPublisher {
     }
   }
 
-  /** @returns whether it was in flight */
-  private land(outgoing: Outgoing<AmqpTarget>): boolean {
-    if (!outgoing.isInFlight) return false;
-    outgoing.isInFlight = false;
-    this.inFlight.remove(outgoing);
-    return true;
-  }
-
   private onPrepareFailed(error: Error): void {
     this.settings.onPrepareFailed?.(error);
     if (!(error instanceof EventBusError) || error.retryable) return;
@@ -231,7 +221,7 @@ export class RabbitMqPublisher {
   private onConfirm(outgoing: Outgoing<AmqpTarget>, error: Error | null): void {
     // any other error says that the channel is gone, which onLost hears as well
     if (error !== null && error.message !== 'message nacked') return;
-    if (!this.land(outgoing)) {
+    if (!this.inFlight.delete(outgoing)) {
       this.wear.answered();
       return;
     }
@@ -246,7 +236,7 @@ export class RabbitMqPublisher {
    * keeps it, so that after a window of them the channel is exchanged.
    */
   private onGivenUp(outgoing: Outgoing<AmqpTarget>): void {
-    if (!this.land(outgoing)) return;
+    if (!this.inFlight.delete(outgoing)) return;
     this.wear.gaveUp(outgoing.isSuspect);
     this.goOn();
   }
@@ -267,18 +257,8 @@ export class RabbitMqPublisher {
     }
   }
 
-  /** Comes before the confirm of the same message, so the match is near the front. */
-  private onReturn(returned: RabbitMqReturn): void {
-    for (const outgoing of this.inFlight) {
-      if (outgoing.returned || !returned.isOf(outgoing.target, outgoing.message)) continue;
-      outgoing.returned = returned.reply;
-      return;
-    }
-  }
-
   private onLost(error: ChannelError | undefined): void {
     const sent = this.inFlight.drain();
-    for (const outgoing of sent) outgoing.isInFlight = false;
     const { isTrying } = this.suspects;
     const accused = error && isTrying ? sent.filter(({ isSuspect }) => isSuspect) : sent;
     // what has been given up is not in flight, and may be to blame
