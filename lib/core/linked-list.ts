@@ -23,22 +23,12 @@ export class LinkedList<T extends Linked> {
   }
 
   add(item: T): void {
-    item.previous = this.last;
-    item.next = undefined;
-    if (this.last) this.last.next = item;
-    else this.first = item;
-    this.last = item;
-    this.count++;
+    this.put(item, this.last, undefined);
   }
 
   /** Puts it in front of one that is in this list. */
   addBefore(next: T, item: T): void {
-    item.previous = next.previous;
-    item.next = next;
-    if (next.previous) next.previous.next = item;
-    else this.first = item;
-    next.previous = item;
-    this.count++;
+    this.put(item, next.previous, next);
   }
 
   /** Must be called once for each `add`, with an item that is in this list. */
@@ -65,5 +55,15 @@ export class LinkedList<T extends Linked> {
   /** Oldest first. Nothing may be removed meanwhile. */
   *[Symbol.iterator](): IterableIterator<T> {
     for (let item = this.first; item; item = item.next) yield item;
+  }
+
+  private put(item: T, previous: T | undefined, next: T | undefined): void {
+    item.previous = previous;
+    item.next = next;
+    if (previous) previous.next = item;
+    else this.first = item;
+    if (next) next.previous = item;
+    else this.last = item;
+    this.count++;
   }
 }

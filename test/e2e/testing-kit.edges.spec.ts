@@ -1,11 +1,10 @@
-import { afterEach, describe, expect, it } from '@jest/globals';
-import { Injectable, Module, type Type } from '@nestjs/common';
+import { describe, expect, it } from '@jest/globals';
+import { Injectable, Module } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
 import {
   EVENT_BUS_TRANSPORT,
   Event,
   EventBusModule,
-  type EventBusModuleOptions,
   EventBusService,
   fixed,
   OnCommand,
@@ -15,6 +14,7 @@ import {
   ValidationError,
 } from '../../lib/index.js';
 import { EventBusTestHarness } from '../../lib/testing/index.js';
+import { useHarnesses } from '../support/harnesses.js';
 import { aMessage } from '../unit/support/message.js';
 import { RecordingLogger } from '../unit/support/recording.logger.js';
 
@@ -30,18 +30,7 @@ class Flaky {
 }
 
 describe('the harness on a bus with', () => {
-  const harnesses: EventBusTestHarness[] = [];
-  const start = async <T>(provider: Type<T>, options: EventBusModuleOptions = {}) => {
-    @Module({
-      imports: [EventBusModule.forRoot({ service: 'shop', logger: new RecordingLogger(), ...options })],
-      providers: [provider],
-    })
-    class AppModule {}
-    const harness = await EventBusTestHarness.create(Test.createTestingModule({ imports: [AppModule] }));
-    harnesses.push(harness);
-    return { harness, bus: harness.bus, handler: harness.get(provider) };
-  };
-  afterEach(() => Promise.all(harnesses.splice(0).map((harness) => harness.close())));
+  const start = useHarnesses();
 
   it('messages that no handler had to do: they are acked, and not handled', async () => {
     @Injectable()

@@ -1,9 +1,7 @@
-import { afterEach, describe, expect, it, jest } from '@jest/globals';
-import { Injectable, Module, type Type } from '@nestjs/common';
-import { Test } from '@nestjs/testing';
-import { defineEvent, EventBusModule, OnEvent, ValidationError } from '../../lib/index.js';
-import { EventBusTestHarness } from '../../lib/testing/index.js';
-import { RecordingLogger } from '../unit/support/recording.logger.js';
+import { describe, expect, it, jest } from '@jest/globals';
+import { Injectable } from '@nestjs/common';
+import { defineEvent, OnEvent, ValidationError } from '../../lib/index.js';
+import { useHarnesses } from '../support/harnesses.js';
 
 class Listener {
   readonly seen: unknown[] = [];
@@ -14,18 +12,7 @@ class Listener {
 }
 
 describe('the harness waits, with', () => {
-  const harnesses: EventBusTestHarness[] = [];
-  const start = async <T>(provider: Type<T>) => {
-    @Module({
-      imports: [EventBusModule.forRoot({ service: 'shop', logger: new RecordingLogger() })],
-      providers: [provider],
-    })
-    class AppModule {}
-    const harness = await EventBusTestHarness.create(Test.createTestingModule({ imports: [AppModule] }));
-    harnesses.push(harness);
-    return { harness, bus: harness.bus, handler: harness.get(provider) };
-  };
-  afterEach(() => Promise.all(harnesses.splice(0).map((harness) => harness.close())));
+  const start = useHarnesses();
 
   it('a check that takes long, and one that refuses: what a handler publishes without waiting for it is waited for', async () => {
     const validate = async (value: unknown) => {

@@ -2,12 +2,12 @@ import assert from 'node:assert/strict';
 import { BadRequestException, Injectable, type PipeTransform, UseGuards, UsePipes } from '@nestjs/common';
 import { Command, defineCommand } from '../../bus/command-definition.js';
 import { DeadLetterError, NoHandlerError, RetryLaterError } from '../../core/errors.js';
-import type { StandardSchema } from '../../core/schema.js';
 import { Event } from '../../decorators/event.decorator.js';
 import { OnCommand } from '../../decorators/on-command.decorator.js';
 import { commandGroupOf, commandHandler, rejection, remoteError } from './commands.js';
 import type { ContractCase } from './contract.js';
 import { busCase } from './contract-case.js';
+import { DOUBLING } from './doubling.schema.js';
 import { Log } from './log.js';
 import { until } from './until.js';
 
@@ -29,18 +29,6 @@ class OutOfStock extends Error {
   readonly details = { left: 0, of: ['gold'] };
   readonly retryable = true;
 }
-
-const NUMBERED: StandardSchema<{ n: number }> = {
-  '~standard': {
-    version: 1,
-    vendor: 'contract',
-    validate: (value) => {
-      const { n } = (value ?? {}) as { n?: unknown };
-      if (typeof n !== 'number') return { issues: [{ message: 'must be a number', path: ['n'] }] };
-      return { value: { n: 2 * n } };
-    },
-  },
-};
 
 @Injectable()
 class NumberPipe implements PipeTransform {
@@ -168,7 +156,7 @@ export const COMMAND_CASES: readonly ContractCase[] = [
         piped(): void {
           calls.add('piped');
         }
-        @OnCommand('orders.checked', { schema: NUMBERED })
+        @OnCommand('orders.checked', { schema: DOUBLING })
         checked({ n }: { n: number }): number {
           return n;
         }

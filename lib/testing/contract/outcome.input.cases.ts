@@ -11,11 +11,11 @@ import {
 } from '@nestjs/common';
 import type { EventContext } from '../../bus/event-context.js';
 import { ValidationError } from '../../core/errors.js';
-import type { StandardSchema } from '../../core/schema.js';
 import { Event } from '../../decorators/event.decorator.js';
 import { OnEvent } from '../../decorators/on-event.decorator.js';
 import type { ContractCase } from './contract.js';
 import { outcomeCase } from './contract-case.js';
+import { DOUBLING } from './doubling.schema.js';
 import { Log } from './log.js';
 import { createMessage } from './message.factory.js';
 import { assertAcked, assertDead, EXHAUSTED } from './outcome.js';
@@ -38,19 +38,6 @@ class OrderPipe implements PipeTransform {
     return Object.assign(new OrderDto(), { id });
   }
 }
-
-/** Doubles `n`, and refuses what is no number. */
-const DOUBLING: StandardSchema<{ n: number }> = {
-  '~standard': {
-    version: 1,
-    vendor: 'contract',
-    validate: (value) => {
-      const { n } = (value ?? {}) as { n?: unknown };
-      if (typeof n !== 'number') return { issues: [{ message: 'must be a number', path: ['n'] }] };
-      return { value: { n: 2 * n } };
-    },
-  },
-};
 
 function throwing(error: Error): Type {
   @Injectable()
