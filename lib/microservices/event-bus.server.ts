@@ -14,13 +14,14 @@ import { explainNestError } from '../nest-errors.js';
 import { AnswerStreams } from '../rpc/answer-streams.js';
 import { Cancellations } from '../rpc/cancellations.js';
 import { Replier } from '../rpc/replier.js';
+import type { Conversations } from '../rpc/request-run.js';
 import { RunningRequests } from '../rpc/running-requests.js';
 import { BorrowedTransport } from './borrowed.transport.js';
 import { type EventBusConnectionStatus, followStatus } from './connection-status.js';
 import { EventBusContext } from './event-bus.context.js';
 import { handleEvent } from './event-handler.js';
 import { type Behaviour, type PatternHandlers, PatternRegistry } from './pattern.registry.js';
-import { type Conversations, handleRequest } from './request-handler.js';
+import { handleRequest } from './request-handler.js';
 import { classifyRpcError, RpcFailure, toReplyError } from './rpc-failure.js';
 
 /** Options of the bus; a transport that is handed in ready-made stays open when the server closes. */

@@ -1,20 +1,13 @@
 import type { MessageHandler } from '@nestjs/microservices';
 import type { HandlerContext } from '../bus/event-context.js';
-import { cutBy, isHandlerValues, lastOf, readerOf } from '../bus/handler-values.js';
+import { isHandlerValues } from '../bus/handler-values.js';
 import { HandlerTimeoutError } from '../core/errors.js';
 import { describeError } from '../core/failure.js';
-import type { AnswerStream } from '../rpc/answer-stream.js';
-import type { AnswerStreams } from '../rpc/answer-streams.js';
 import type { Answers } from '../rpc/answers.js';
-import { isForGood, type RunningRequests } from '../rpc/running-requests.js';
+import { beginRequest, type Conversations } from '../rpc/request-run.js';
+import { isForGood } from '../rpc/running-requests.js';
 import type { EventBusContext } from './event-bus.context.js';
 import { toReplyError } from './rpc-failure.js';
-
-/** Of one server. */
-export interface Conversations {
-  readonly running: RunningRequests;
-  readonly streams: AnswerStreams;
-}
 
 /**
  * Runs the handler of a request and answers with what it gives, or with its error: with all values of an Observable or AsyncIterable
@@ -29,36 +22,24 @@ export async function handleRequest(
   context: EventBusContext,
   given: HandlerContext,
   answers: Answers,
-  { running, streams }: Conversations,
+  conversations: Conversations,
 ): Promise<void> {
-  const { message } = given;
-  const entry = running.enter(given, message);
-  if (!entry) return; // nobody waits any more
-  let stream: AnswerStream | undefined;
+  const run = beginRequest(conversations, given, answers);
+  if (!run) return;
   try {
     let value: unknown = await callback(payload, context);
-    if (isHandlerValues(value)) {
-      if (message.credit === undefined) value = await lastOf(cutBy(given.signal, value), given.signal);
-      else {
-        const onBegun = (): void => {
-          entry.hasBegun = true;
-        };
-        stream = streams.open({ request: message, answers, values: readerOf(value), context: given, onBegun });
-        value = await stream.run();
-      }
-    }
+    if (isHandlerValues(value)) value = await run.read(value);
     if (isOver(given)) throw given.signal.reason;
     await flush(given, answers);
     if (!(await answers.send(value === undefined ? { kind: 'end' } : { kind: 'value', value }))) given.discard();
   } catch (error) {
     if (mustTell(given, answers)) throw error;
     // another instance could only begin from the start
-    if (given.aborted && !isForGood(given.signal.reason)) running.giveUp(entry);
+    if (given.aborted && !isForGood(given.signal.reason)) run.giveUp();
     given.discard();
     await answers.send({ kind: 'error', value: toReplyError(error) });
   } finally {
-    await stream?.close();
-    running.leave(entry);
+    await run.end();
   }
 }
 

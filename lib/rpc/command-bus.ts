@@ -42,8 +42,7 @@ export class CommandBus extends EventBus {
     this.streams = new AnswerStreams({ transport });
     this.handler = new RequestHandler({
       replier: new Replier({ transport, serializer, options, logger }),
-      running: this.running,
-      streams: this.streams,
+      conversations: { running: this.running, streams: this.streams },
       withStack: options.request.errorStacks,
       logger,
     });

@@ -1,22 +1,20 @@
 import type { HandlerContext } from '../bus/event-context.js';
 import type { HandlerRegistration } from '../bus/group-definition.js';
-import { cutBy, isHandlerValues, lastOf, readerOf } from '../bus/handler-values.js';
+import { isHandlerValues } from '../bus/handler-values.js';
 import { StreamBrokenError } from '../core/errors.js';
 import { describeError } from '../core/failure.js';
 import type { BusLogger } from '../core/logger.js';
 import type { Message } from '../core/message.js';
 import { onOneLine } from '../core/text.js';
-import type { AnswerStream } from './answer-stream.js';
-import type { AnswerStreams } from './answer-streams.js';
 import { type TellOptions, toRemoteFailure } from './remote-failure.js';
 import type { Replier } from './replier.js';
+import { beginRequest, type Conversations } from './request-run.js';
 import type { Reply } from './rpc.wire.js';
-import { isForGood, type RunningRequests } from './running-requests.js';
+import { isForGood } from './running-requests.js';
 
 export interface RequestHandlerParts {
   readonly replier: Replier;
-  readonly running: RunningRequests;
-  readonly streams: AnswerStreams;
+  readonly conversations: Conversations;
   readonly withStack: boolean;
   readonly logger: BusLogger;
 }
@@ -51,8 +49,7 @@ export class RequestHandler {
 
   /**
    * Runs the handler and answers with what it gives, or with its error. What it emitted is published before, and if that fails,
-   * that is the answer. What it gives in the course of time is sent piece by piece to those who can take that, and to others the
-   * last of it. Rejects only when the delivery is not this process's any more: it comes again.
+   * that is the answer. Rejects only when the delivery is not this process's any more: it comes again.
    */
   private async answer(
     registration: HandlerRegistration,
@@ -60,24 +57,14 @@ export class RequestHandler {
     payload: unknown,
     context: HandlerContext,
   ): Promise<void> {
-    const { replier, running, streams } = this.parts;
+    const { replier, conversations } = this.parts;
     const { message } = context;
     const answers = replier.open(message);
-    const entry = running.enter(context, message);
-    if (!entry) return;
-    let stream: AnswerStream | undefined;
+    const run = beginRequest(conversations, context, answers);
+    if (!run) return;
     try {
       let value = await registration.invoke(payload, context);
-      if (isHandlerValues(value)) {
-        if (message.credit === undefined) value = await lastOf(cutBy(context.signal, value), context.signal);
-        else {
-          const onBegun = (): void => {
-            entry.hasBegun = true;
-          };
-          stream = streams.open({ request: message, answers, values: readerOf(value), context, onBegun });
-          value = await stream.run();
-        }
-      }
+      if (isHandlerValues(value)) value = await run.read(value);
       if (context.aborted) throw context.signal.reason;
       context.close();
       if (context.hasEmitted) await context.flush();
@@ -86,14 +73,14 @@ export class RequestHandler {
     } catch (error) {
       const isGone = context.aborted && !isForGood(context.signal.reason);
       if (isGone && !answers.hasBegun) throw error;
-      if (isGone) running.giveUp(entry); // before anything else: its redelivery may be here soon
+      if (isGone) run.giveUp();
       context.discard(error);
       if (context.aborted && !this.isFirst(message)) return;
       const tell = isGone ? new StreamBrokenError(message.topic, 'its handler was cut off or shut down.') : error;
       await answers.send({ kind: 'error', value: toRemoteFailure(tell, told) });
     } finally {
-      await stream?.close();
-      running.leave(entry);
+      const ending = run.end();
+      if (ending) await ending;
     }
   }
 
