@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { ConfigurationError } from '../core/errors.js';
 import type { KeptEntry } from './entry-queue.js';
+import { EventRegistry } from './event-registry.js';
 import { comparableTarget } from './payload-match.js';
 import type { CachePredicate, CacheTarget, WaitForManyMode } from './subscription-cache.js';
 
@@ -86,9 +87,19 @@ export class ManySearch<T> implements CacheSearch<T> {
   }
 }
 
-/** @throws ConfigurationError for a target that cannot be compared */
+/**
+ * An object of an `@Event` class stands for that event: topic and payload. Anything else stands for a payload.
+ *
+ * @throws ConfigurationError for a target that cannot be compared
+ */
 export function testOf<T>(target: CacheTarget<T>, at: string): Test<T> {
   if (typeof target === 'function') return predicateTest(target as CachePredicate<T>, at);
+  const isEqual = payloadTest<T>(target, at);
+  const topic = new EventRegistry().findByClass(target)?.topic;
+  return topic === undefined ? isEqual : (kept) => kept.entry.topic === topic && isEqual(kept);
+}
+
+function payloadTest<T>(target: unknown, at: string): Test<T> {
   const wanted = comparableTarget(target, at);
   // what is no object is compared much faster
   if (typeof wanted !== 'object' || wanted === null) return (kept) => Object.is(kept.comparable, wanted);

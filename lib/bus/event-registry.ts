@@ -30,6 +30,13 @@ export class EventRegistry {
     return this.ofClass((value as object).constructor);
   }
 
+  /** The definition of the `@Event` class of an object; of a plain object none, whatever its fields say. */
+  findByClass(value: unknown): EventDefinition | undefined {
+    if (typeof value !== 'object' || value === null) return undefined;
+    const prototype = Object.getPrototypeOf(value) as { readonly constructor?: unknown } | null;
+    return typeof prototype?.constructor === 'function' ? this.ofClass(prototype.constructor) : undefined;
+  }
+
   /** @throws ConfigurationError when the class has no `@Event` */
   get(value: EventClass | EventDefinition | object): EventDefinition {
     const definition = this.find(value);

@@ -10,7 +10,8 @@ export interface CacheEntry<T = unknown> extends EventMessage<T> {
 export type CachePredicate<T = unknown> = (entry: CacheEntry<T>) => boolean;
 
 /**
- * What to wait for: a predicate, or a payload that is equal to the one that is meant, with all that is in it.
+ * What to wait for: a predicate; an object of an `@Event` class, which stands for its topic and payload; or else a payload. It is equal
+ * to the one that is meant, with all that is in it.
  *
  * An object of a class equals the plain object that JSON makes of it: classes do not count, nor do properties that are functions or
  * `undefined` (which in a list are null); NaN is null, and what has a `toJSON` (a Date) counts as what that gives. Maps, Sets and

@@ -77,7 +77,10 @@ export class RequestHandler {
       context.discard(error);
       if (context.aborted && !this.isFirst(message)) return;
       const tell = isGone ? new StreamBrokenError(message.topic, 'its handler was cut off or shut down.') : error;
-      await answers.send({ kind: 'error', value: toRemoteFailure(tell, told) });
+      const failure = toRemoteFailure(tell, told);
+      // with a code it is an answer that was meant; without one it may be a fault, to be looked for here
+      if (failure.code === undefined) answers.warn(`failed: ${describeError(tell)}`);
+      await answers.send({ kind: 'error', value: failure });
     } finally {
       const ending = run.end();
       if (ending) await ending;

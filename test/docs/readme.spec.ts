@@ -13,8 +13,8 @@ const blocks = [...readme.matchAll(/```ts\n([\s\S]*?)```/g)].map((match) => matc
 
 /** Compiles each block as a file of its own, strictly, against the library's sources. */
 function complaints(folder: string): string[] {
-  const events = `export { OrderPlaced } from './block-2.js';\n`;
-  writeFileSync(join(folder, 'orders.events.ts'), events);
+  writeFileSync(join(folder, 'app.module.ts'), `export { AppModule, Orders } from './block-0.js';\n`);
+  writeFileSync(join(folder, 'orders.events.ts'), `export { OrderPlaced } from './block-3.js';\n`);
   const files = blocks.map((block, index) => {
     const file = join(folder, `block-${index}.ts`);
     writeFileSync(file, block);

@@ -95,6 +95,25 @@ describe.each(transports)('commands on %s', (_, url) => {
     }),
   );
 
+  it(
+    'warn of an error that nobody meant as an answer where it happened, and not of one that was meant',
+    withLab(url, async (lab) => {
+      lab.willRemoveGroup(`${lab.exchange}.command.orders.place`);
+      lab.willRemoveGroup(`${lab.exchange}.command.work`);
+      const fault = (): never => {
+        throw new TypeError('x is not a function');
+      };
+      const { bus } = await lab.boot({ providers: [Orders, commandHandler('work', fault)] });
+      const warnings = (): readonly string[] => lab.lines.filter((line) => line.startsWith('warn '));
+      expect(await rejection(bus.request(new PlaceOrder('gold')))).toMatchObject({ code: 'OUT_OF_STOCK' });
+      expect(warnings()).toEqual([]);
+      expect(await rejection(bus.request('work'))).toMatchObject({ code: 'REMOTE', name: 'TypeError' });
+      expect(warnings()).toEqual([
+        expect.stringMatching(/^warn "work" \([\w-]+\) failed: TypeError: x is not a function$/),
+      ]);
+    }),
+  );
+
   it.each(Object.keys(SERIALIZERS))('come through %s, errors and what has no value too', async (name) =>
     withLab(url, async (lab) => {
       lab.willRemoveGroup(`${lab.exchange}.command.orders.place`);

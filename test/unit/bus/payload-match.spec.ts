@@ -1,8 +1,10 @@
 import { describe, expect, it } from '@jest/globals';
 import { ConfigurationError } from '../../../lib/core/errors.js';
+import { Event } from '../../../lib/decorators/event.decorator.js';
 import { JsonSerializer } from '../../../lib/serializers/json.serializer.js';
 import { TestCache } from '../support/caches.js';
 import { caughtFrom } from '../support/caught.js';
+import { aMessage } from '../support/message.js';
 
 class Address {
   constructor(readonly street: string) {}
@@ -102,6 +104,30 @@ describe('a target that is a payload', () => {
     target.id = 2;
     cache.put({ id: 1 });
     expect((await waiting).payload).toEqual({ id: 1 });
+  });
+
+  it('of an @Event class is that event: another one with the same payload is not meant', async () => {
+    @Event('orders.paid')
+    class OrderPaid {
+      constructor(readonly id: string) {}
+    }
+    class Plain {
+      constructor(readonly id: string) {}
+    }
+    const cache = new TestCache<unknown>();
+    const put = (topic: string): unknown =>
+      cache.add({ payload: { id: '42' }, topic, headers: {}, message: aMessage({ topic }) });
+    put('orders.created');
+    const paid = cache.waitForOne(new OrderPaid('42'));
+    const many = cache.waitForMany([new OrderPaid('42'), new Plain('42')], { mode: 'all-any-order' });
+    put('orders.paid');
+    put('orders.paid');
+    expect((await paid).topic).toBe('orders.paid');
+    const { entries, indices } = await many;
+    expect([entries.map(({ topic }) => topic), indices]).toEqual([
+      ['orders.created', 'orders.paid'],
+      [1, 0],
+    ]);
   });
 
   it('is refused when it cannot be compared', async () => {
