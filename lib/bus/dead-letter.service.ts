@@ -177,5 +177,3 @@ export class DeadLetterService {
     }
   }
 }
-
-/** Of what could mean others than those that the caller has in mind, nothing is done. */

@@ -58,6 +58,11 @@ export class Outgoing<T = Target> implements Linked {
     if (this.finish()) this.onReject(error, this.message);
   }
 
+  /** Takes it back: nobody is told anything. */
+  discard(): void {
+    this.finish();
+  }
+
   private finish(): boolean {
     if (this.isSettled) return false;
     this.isSettled = true;
@@ -206,10 +211,12 @@ export class PublishBacklog<T = Target> {
     onResolve: (routed: Routed) => void,
     onReject: OnFailed,
   ): Outgoing<T> {
+    const deadline = Date.now() + timeoutMs;
+    const { settled } = this;
+    const outgoing = new Outgoing<T>(target, message, timeoutMs, deadline, signal, settled, onResolve, onReject);
     this.unsettled++;
     this.timer ??= setInterval(this.sweep, SWEEP_MS);
-    const deadline = Date.now() + timeoutMs;
-    return new Outgoing<T>(target, message, timeoutMs, deadline, signal, this.settled, onResolve, onReject);
+    return outgoing;
   }
 
   private readonly settled = (): void => {

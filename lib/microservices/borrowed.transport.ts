@@ -5,7 +5,6 @@ import type {
   ConsumeEvents,
   Consumer,
   DeadLetters,
-  OnFailed,
   ReplyOptions,
   ReplyPath,
   Routed,
@@ -17,7 +16,10 @@ import type {
   TransportPublishOptions,
 } from '../core/transport.js';
 
-/** A transport that others use too: whoever has made it closes it. */
+/**
+ * A transport that others use too: whoever has made it closes it. Without `tryReply`: who borrows it can only wait for the answers
+ * that it has published.
+ */
 export class BorrowedTransport implements Transport {
   /** Until what it publishes to stands. */
   private declaring: Promise<void> | undefined;
@@ -76,10 +78,6 @@ export class BorrowedTransport implements Transport {
 
   canReply(address: string): boolean {
     return this.own.canReply?.(address) ?? true;
-  }
-
-  tryReply(address: string, message: Message, timeoutMs: number, onFailed: OnFailed): boolean {
-    return this.own.tryReply?.(address, message, timeoutMs, onFailed) ?? false;
   }
 
   openReplies(onReply: (message: Message) => void, options?: ReplyOptions): Promise<ReplyPath> {

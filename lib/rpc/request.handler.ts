@@ -78,8 +78,9 @@ export class RequestHandler {
       if (context.aborted && !this.isFirst(message)) return;
       const tell = isGone ? new StreamBrokenError(message.topic, 'its handler was cut off or shut down.') : error;
       const failure = toRemoteFailure(tell, told);
-      // with a code it is an answer that was meant; without one it may be a fault, to be looked for here
-      if (failure.code === undefined) answers.warn(`failed: ${describeError(tell)}`);
+      // an error with a code is mostly an answer that was meant; any other may be a fault, to be looked for here
+      const mayBeFault = failure.code === undefined || failure.code === 'EMIT_FAILED';
+      if (mayBeFault && !context.aborted) answers.warn(`failed: ${describeError(tell)}`);
       await answers.send({ kind: 'error', value: failure });
     } finally {
       const ending = run.end();

@@ -26,6 +26,6 @@ export interface RequestEvents {
 export interface OpenStream {
   /** A part has been read, so that another one may come. Must be said of each, else no more of them come. */
   readonly take: () => void;
-  /** As with `open`; who answers is told to stop. */
+  /** Nothing is told any more; who answers is told to stop. */
   readonly stop: () => void;
 }

@@ -107,7 +107,8 @@ describe.each(transports)('commands on %s', (_, url) => {
       const warnings = (): readonly string[] => lab.lines.filter((line) => line.startsWith('warn '));
       expect(await rejection(bus.request(new PlaceOrder('gold')))).toMatchObject({ code: 'OUT_OF_STOCK' });
       expect(warnings()).toEqual([]);
-      expect(await rejection(bus.request('work'))).toMatchObject({ code: 'REMOTE', name: 'TypeError' });
+      const { signal } = new AbortController();
+      expect(await rejection(bus.request('work', 1, { signal }))).toMatchObject({ code: 'REMOTE', name: 'TypeError' });
       expect(warnings()).toEqual([
         expect.stringMatching(/^warn "work" \([\w-]+\) failed: TypeError: x is not a function$/),
       ]);

@@ -154,7 +154,8 @@ export function toMessage(received: Received): Message {
   const isRequest = replyTo !== undefined;
   const correlation = isRequest ? text(raw, HEADER.correlation) : undefined;
   const topic = isCopy(received) ? (text(raw, HEADER.topic) ?? (isRequest && type ? type : undefined)) : undefined;
-  const expiresAt = isRequest ? expiryOf(id) : undefined;
+  const header = integer(raw, HEADER.expires);
+  const expiresAt = isRequest && header === undefined ? expiryOf(id) : undefined;
   return {
     id: expiresAt === undefined ? id : withoutExpiry(id),
     type,
@@ -167,13 +168,14 @@ export function toMessage(received: Received): Message {
     body: content,
     timestamp: toMs(properties.timestamp),
     source: property(properties.appId),
-    correlationId: correlation ?? correlationId,
+    // without one the answer carries what stands there as the id
+    correlationId: correlation ?? correlationId ?? (expiresAt === undefined ? undefined : id),
     causationId: text(raw, HEADER.causation),
     depth: readDepth(own(raw, HEADER.depth)),
     replyTo,
     requestId: correlation === undefined ? undefined : correlationId,
     credit: isRequest ? creditOf(raw) : undefined,
-    expiresAt: integer(raw, HEADER.expires) ?? expiresAt,
+    expiresAt: header ?? expiresAt,
     dueAt: integer(raw, HEADER.due),
   } as Message;
 }

@@ -126,8 +126,10 @@ export class RabbitMqPublisher {
     const { writable: channel, backlog, suspects } = this;
     if (!channel || this.hopeless || backlog.isClosed || backlog.size > 0) return false;
     if (this.inFlight.size >= this.settings.window || this.wear.isWornOut || suspects.isTrying) return false;
-    this.send(channel, backlog.track(target, message, timeoutMs, onFailed));
-    return true;
+    const outgoing = backlog.track(target, message, timeoutMs, onFailed);
+    if (this.send(channel, outgoing)) return true;
+    outgoing.discard(); // it waits for the next channel
+    return false;
   }
 
   /** Takes nothing more, sends what it can by the deadline, and rejects the rest. */

@@ -33,6 +33,18 @@ describe('PublishBacklog', () => {
   beforeEach(() => void jest.useFakeTimers());
   afterEach(() => void jest.useRealTimers());
 
+  it('a publish that is taken back is told of nowhere, and does not count', async () => {
+    const { backlog, givenUp } = setUp();
+    const failures: unknown[] = [];
+    const outgoing = backlog.track('x', message('a'), 1_000, (error) => failures.push(error));
+    expect([backlog.pending, backlog.size]).toEqual([1, 0]);
+    backlog.putBack([outgoing]);
+    outgoing.discard();
+    expect([backlog.pending, backlog.shift(), backlog.bytes]).toEqual([0, undefined, 0]);
+    await jest.advanceTimersByTimeAsync(2_000);
+    expect([failures, givenUp]).toEqual([[], []]);
+  });
+
   it('gives back in order what it took in', async () => {
     const { backlog, outcomes, add, settled } = setUp();
     add('a');

@@ -195,6 +195,7 @@ describe('a request', () => {
     ['of another type', { type: 'order' }],
     ['without a type', { type: '' }],
     ['with an id that leaves no room', { id: 'x'.repeat(250) }],
+    ['with an id that leaves no room and ends like one', { id: `${'x'.repeat(220)};expires=1800000000000` }],
     ['with an id that ends like one', { id: 'a;expires=1800000000000' }],
   ])('arrives as it was sent: %s', (_, over) => {
     const { requestId, ...sent } = { ...request, ...over };
@@ -207,6 +208,14 @@ describe('a request', () => {
     const properties = { messageId: 'p-1', type: 'orders.place', replyTo: 'amq.rabbitmq.reply-to' };
     const one = received({ exchange: '', headers: { 'eb-expires': 1_800_000_010_123 }, properties });
     expect(toMessage(one)).toMatchObject({ id: 'p-1', topic: 'orders.place', expiresAt: 1_800_000_010_123 });
+  });
+
+  it('of another program without a correlation id is answered with the id that it gave', () => {
+    const properties = { messageId: 'p-1;expires=1800000010123', replyTo: 'amq.rabbitmq.reply-to' };
+    const message = toMessage(received({ exchange: '', properties }));
+    expect(message).toMatchObject({ id: 'p-1', expiresAt: 1_800_000_010_123 });
+    expect(requestIdOf(message)).toBe('p-1;expires=1800000010123');
+    expect(requestIdOf(arriving(message))).toBe('p-1;expires=1800000010123');
   });
 
   it('only is read so: the id of an event may end like one, and its type is no topic', () => {
